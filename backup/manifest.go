@@ -75,9 +75,13 @@ type Role struct {
 }
 
 // Membership is a grant of a role to a role.
+// Inherit and Set are the options of PostgreSQL 16 and later, nil where the
+// server has none.
 type Membership struct {
-	Role  string `json:"role"`
-	Admin bool   `json:"admin,omitempty"`
+	Role    string `json:"role"`
+	Admin   bool   `json:"admin,omitempty"`
+	Inherit *bool  `json:"inherit,omitempty"`
+	Set     *bool  `json:"set,omitempty"`
 }
 
 // Migration is what the migration tool says of the schema.

@@ -43,6 +43,8 @@ type Catalogue struct {
 
 	Migration *backup.Migration `json:"migration,omitempty"`
 	Release   string            `json:"release,omitempty"`
+	// Notes are decisions that a person should know of, one sentence each.
+	Notes []string `json:"notes,omitempty"`
 }
 
 // Server is the server that a backup was taken from.
@@ -108,6 +110,9 @@ type Table struct {
 	Extension string `json:"extension,omitempty"`
 	Condition string `json:"condition,omitempty"`
 	Unlogged  bool   `json:"unlogged,omitempty"`
+	// SchemaOnly is set for a table whose rows could not be read: an unlogged
+	// one on a standby. A note says so.
+	SchemaOnly bool `json:"schema_only,omitempty"`
 
 	Rows        int64             `json:"rows"`
 	Bytes       int64             `json:"bytes"` // of COPY output
