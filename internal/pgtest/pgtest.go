@@ -1,0 +1,136 @@
+// Package pgtest gives tests a real PostgreSQL server.
+//
+// The one idea in it: a test binary shares one throwaway cluster, made when
+// the first test asks for it and gone when the binary ends, however it ends.
+// Tests keep out of each other's way by working in databases and roles of
+// their own. A machine without PostgreSQL fails the tests; it never skips
+// them. A package whose tests use it says so once:
+//
+//	func TestMain(m *testing.M) { pgtest.Main(m) }
+package pgtest
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/envdb/envdb"
+	"github.com/envdb/envdb/internal/postgres/cluster"
+)
+
+// Server is a PostgreSQL cluster for tests.
+type Server struct {
+	*cluster.Cluster
+}
+
+// Options say how a cluster of a test's own differs from the shared one.
+type Options struct {
+	// Settings are configuration parameters, e.g. {"max_connections": "5"}.
+	Settings map[string]string
+}
+
+// shared is the cluster of the test binary. It is the one variable of the
+// package, because a test binary is the one thing that owns it.
+var shared struct {
+	sync.Mutex
+	managed bool
+	server  *Server
+	err     error
+}
+
+// Main runs the tests of a package and then removes the shared cluster. Call
+// it from TestMain.
+func Main(m *testing.M) { Wrap(m).Run() }
+
+// Wrap returns m such that Run also removes the shared cluster; it is for
+// testscript.Main, which wants to call Run itself.
+func Wrap(m *testing.M) Runner { return Runner{m} }
+
+// Runner runs tests and tidies up behind them.
+type Runner struct{ m *testing.M }
+
+// Run runs the tests, removes the shared cluster and returns the exit code.
+func (r Runner) Run() int {
+	shared.Lock()
+	shared.managed = true
+	shared.Unlock()
+	defer discard()
+	return r.m.Run()
+}
+
+func discard() {
+	shared.Lock()
+	defer shared.Unlock()
+	if shared.server == nil {
+		return
+	}
+	if err := shared.server.Destroy(context.Background()); err != nil {
+		fmt.Fprintln(os.Stderr, "pgtest:", err)
+	}
+	shared.server = nil
+}
+
+// Start returns the shared cluster, which it makes if no test did before.
+func Start(t testing.TB) *Server {
+	t.Helper()
+	shared.Lock()
+	defer shared.Unlock()
+	if !shared.managed {
+		t.Fatal("pgtest: add to the package's tests: func TestMain(m *testing.M) { pgtest.Main(m) }")
+	}
+	if shared.server == nil && shared.err == nil {
+		shared.server, shared.err = create(Options{})
+	}
+	if shared.err != nil {
+		fail(t, shared.err)
+	}
+	return shared.server
+}
+
+// StartOwn returns a cluster that only this test uses, and that is removed
+// when the test ends.
+func StartOwn(t testing.TB, o Options) *Server {
+	t.Helper()
+	s, err := create(o)
+	if err != nil {
+		fail(t, err)
+	}
+	t.Cleanup(func() {
+		if err := s.Destroy(context.Background()); err != nil {
+			t.Errorf("remove the cluster: %v", err)
+		}
+	})
+	return s
+}
+
+// fail ends the test with the error and what to do about it.
+func fail(t testing.TB, err error) {
+	t.Helper()
+	if _, next := envdb.Advice(err); next != "" {
+		t.Fatalf("pgtest: %v\nNext: %s", err, next)
+	}
+	t.Fatalf("pgtest: %v", err)
+}
+
+// create makes a cluster in a new directory under the temporary directory.
+func create(o Options) (*Server, error) {
+	sweep()
+	home, err := newHome()
+	if err != nil {
+		return nil, err
+	}
+	major, err := wantedMajor()
+	if err != nil {
+		return nil, err
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), 2*time.Minute)
+	defer cancel()
+	c, err := cluster.Create(ctx, cluster.Options{Dir: home, Major: major, Settings: o.Settings})
+	if err != nil {
+		return nil, err
+	}
+	return &Server{c}, nil
+}
