@@ -1,0 +1,196 @@
+package config
+
+import (
+	"fmt"
+	"maps"
+	"path/filepath"
+	"runtime"
+	"slices"
+	"strings"
+
+	"github.com/spf13/pflag"
+
+	"github.com/envdb/envdb"
+)
+
+// Config is a validated configuration. It does not change.
+type Config struct {
+	// Path is the file that it was read from.
+	Path    string
+	Project string
+	// Jobs is how many connections work in parallel where an environment does
+	// not say it.
+	Jobs int
+	// Home is where this machine keeps what is not in the store yet.
+	Home string
+	// Warnings are what a person should look at.
+	Warnings []Warning
+
+	store        text
+	storeDir     string // relative paths in the store's URL start here
+	environments []*declaration
+	get          lookup
+}
+
+// Load reads the file at path, or the first one of the usual places if path is
+// empty, and lays ENVDB_ variables and the flags that were given over it. See
+// Loader for where it looks.
+func Load(path string, flags *pflag.FlagSet) (*Config, error) {
+	return Process().Load(path, flags)
+}
+
+// Load reads a configuration; see the function Load.
+func (l Loader) Load(path string, flags *pflag.FlagSet) (*Config, error) {
+	path, err := l.find(path)
+	if err != nil {
+		return nil, err
+	}
+	content, err := readFile(path)
+	if err != nil {
+		return nil, err
+	}
+	return l.parse(path, content, flags)
+}
+
+// parse makes a Config of the content of the file at path.
+func (l Loader) parse(path string, content []byte, flags *pflag.FlagSet) (*Config, error) {
+	abs := l.abs(path)
+	doc, root, err := parse(l.shown(abs), filepath.Dir(abs), content)
+	if err != nil {
+		return nil, err
+	}
+	c := &Config{Path: abs, Jobs: defaultJobs(), Home: l.defaultHome(), storeDir: doc.dir, get: l.lookup}
+	c.read(root)
+	if len(doc.faults) > 0 {
+		return nil, doc.faults.problem(envdb.ErrMisuse)
+	}
+	if err := c.overlay(l, doc, flags); err != nil {
+		return nil, err
+	}
+	c.Warnings = append(doc.warnings, l.strayVariables(c.variables())...)
+	return c, nil
+}
+
+// defaultJobs is a few connections: production has other work to do.
+func defaultJobs() int { return min(max(runtime.NumCPU(), 2), 4) }
+
+// read reads the whole file into c, and records its faults.
+func (c *Config) read(root value) {
+	seen := root.object(fields{
+		"project": func(v value) { c.Project = v.name() },
+		"store": func(v value) {
+			v.object(fields{"url": func(v value) { c.store = v.storeURL() }})
+		},
+		"jobs":         func(v value) { c.Jobs = v.jobs() },
+		"home":         func(v value) { c.Home = v.directory() },
+		"environments": c.readEnvironments,
+	})
+	root.require(seen, "environments")
+	for _, d := range c.environments {
+		d.checkMirror(c.environments)
+	}
+	c.checkTwins()
+}
+
+func (c *Config) readEnvironments(v value) {
+	for _, e := range v.entries() {
+		e.schema = "environments.*"
+		c.environments = append(c.environments, e.environment())
+	}
+	if len(c.environments) == 0 && v.kind() == "a mapping" {
+		v.fault("there are none")
+	}
+}
+
+// checkTwins records environments that are one and the same: names that differ
+// only in case would meet in a store's directories, and what has the URL of
+// another one would overwrite it.
+func (c *Config) checkTwins() {
+	for i, d := range c.environments {
+		for _, other := range c.environments[:i] {
+			if strings.EqualFold(d.key, other.key) {
+				d.doc.fault(d.entry.at, "", "environments: %q and %q differ only in case", other.key, d.key)
+			}
+			if !d.url.empty() && d.url.raw == other.url.raw {
+				d.url.fault("is the url of %s too; each environment has a database of its own", other.key)
+			}
+		}
+	}
+}
+
+// directory reads the path of a directory.
+func (v value) directory() string {
+	path := v.text()
+	switch {
+	case path == "":
+		return ""
+	case strings.HasPrefix(path, "~"):
+		v.fault("~ is not expanded; write the whole path")
+	case !filepath.IsAbs(path):
+		path = filepath.Join(v.doc.dir, path)
+	}
+	return filepath.Clean(path)
+}
+
+// Names returns the names of the environments, in the order of the file.
+func (c *Config) Names() []string { return keysOf(c.environments) }
+
+// Environments returns every environment as declared, in the order of the
+// file: without what references lead to, so without URLs. Environment returns
+// one with them.
+func (c *Config) Environments() []Environment {
+	all := make([]Environment, len(c.environments))
+	for i, d := range c.environments {
+		all[i] = d.Environment
+		all[i].Jobs = c.jobs(d)
+	}
+	return all
+}
+
+// Environment returns the environment of that name, with its references
+// resolved. An unknown name is ErrNotFound. A reference that leads nowhere is
+// ErrUnset; then name, tier and settings stand in the result nevertheless, so
+// that a protected environment can be recognised by its recorded identity.
+func (c *Config) Environment(name string) (Environment, error) {
+	i := slices.IndexFunc(c.environments, func(d *declaration) bool { return d.key == name })
+	if i < 0 {
+		return Environment{}, c.unknown(name)
+	}
+	env, err := c.environments[i].resolve(c.get)
+	env.Jobs = c.jobs(c.environments[i])
+	return env, err
+}
+
+func (c *Config) jobs(d *declaration) int {
+	if d.Jobs > 0 {
+		return d.Jobs
+	}
+	return c.Jobs
+}
+
+func (c *Config) unknown(name string) error {
+	names := c.Names()
+	next := fmt.Sprintf("%s has %s", filepath.Base(c.Path), strings.Join(names, ", "))
+	if near := nearest(name, names); near != "" {
+		next = fmt.Sprintf("did you mean %q? %s", near, next)
+	}
+	return envdb.Fail(envdb.ErrNotFound, "there is no environment %q", name).WithNext("%s", next)
+}
+
+// variables returns the names of all variables that the file refers to.
+func (c *Config) variables() map[string]bool {
+	names := map[string]bool{}
+	add := func(ts ...text) {
+		for _, t := range ts {
+			for _, name := range t.variables() {
+				names[name] = true
+			}
+		}
+	}
+	add(c.store)
+	for _, d := range c.environments {
+		add(d.url, d.directURL, d.pooler, d.maintenanceDB, d.poolerDatabase)
+		add(slices.Collect(maps.Values(d.settings))...)
+	}
+	return names
+}

@@ -1,0 +1,240 @@
+package config
+
+import (
+	"fmt"
+	"maps"
+	"regexp"
+	"slices"
+	"strings"
+
+	"github.com/envdb/envdb"
+)
+
+// Roles says what happens to owners and grantees that the target lacks.
+type Roles string
+
+// The ways to treat missing roles: MapRoles gives their objects to envdb's own
+// role, CreateRoles creates them without a password, FailRoles refuses.
+const (
+	MapRoles    Roles = "map"
+	CreateRoles Roles = "create"
+	FailRoles   Roles = "fail"
+)
+
+// Environment is an environment with everything that the file says of it.
+type Environment struct {
+	envdb.Environment
+
+	Labels map[string]string
+	Links  map[string]string
+
+	// KeepPrevious is how many previous versions stay after a promote.
+	KeepPrevious int
+	// Jobs is how many connections work in parallel.
+	Jobs int
+	// ReleaseQuery returns one text: the release that the data belongs to.
+	ReleaseQuery string
+
+	Roles          Roles
+	SkipExtensions []string
+	// Settings are the environment's own database settings: they win over
+	// those of the source. Names are as in ALTER DATABASE … SET.
+	Settings map[string]string
+	// KeepSettings names custom (dotted) settings of the source that are
+	// carried over; the others are not.
+	KeepSettings []string
+	// ConnectionLimit is the environment's own, or nil for the source's.
+	ConnectionLimit *int
+
+	Backup Backup
+	Mirror Mirror
+}
+
+// declaration is an environment as it stands in the file, before its
+// references are resolved.
+type declaration struct {
+	entry
+	Environment
+
+	url, directURL, pooler        text
+	maintenanceDB, poolerDatabase text
+	settings                      map[string]text
+	from                          value // of the mirror
+}
+
+const (
+	defaultKeepPrevious = 1
+	mostJobs            = 128
+)
+
+// environment reads one entry of environments.
+func (e entry) environment() *declaration {
+	d := &declaration{entry: e, settings: map[string]text{}}
+	d.Name = e.key
+	d.KeepPrevious = defaultKeepPrevious
+	d.Roles = MapRoles
+	d.Backup = defaultBackup()
+	if strings.ContainsAny(e.key, "*?{") {
+		e.doc.fault(e.at, "name the environment", "%s: this version of envdb has no patterns of environments", e.path)
+		return d
+	}
+	if err := envdb.CheckName(e.key); err != nil {
+		e.doc.fault(e.at, "", "environments: %v", err)
+	}
+	seen := e.object(fields{
+		"tier":             func(v value) { d.Tier = v.tier() },
+		"url":              func(v value) { d.url = v.connection() },
+		"direct_url":       func(v value) { d.directURL = v.connection() },
+		"maintenance_db":   func(v value) { d.maintenanceDB = v.references() },
+		"pooler":           d.readPooler,
+		"protected":        func(v value) { d.MarkedProtected = v.boolean() },
+		"keep_previous":    func(v value) { d.KeepPrevious = v.integer(0) },
+		"labels":           func(v value) { d.Labels = v.words() },
+		"links":            func(v value) { d.Links = v.words() },
+		"release_query":    func(v value) { d.ReleaseQuery = v.raw() },
+		"roles":            func(v value) { d.Roles = Roles(v.choice(string(MapRoles), string(CreateRoles), string(FailRoles))) },
+		"extensions":       func(v value) { v.object(fields{"skip": func(v value) { d.SkipExtensions = v.texts() }}) },
+		"settings":         d.readSettings,
+		"keep_settings":    d.readKeepSettings,
+		"connection_limit": func(v value) { n := v.integer(-1); d.ConnectionLimit = &n },
+		"jobs":             func(v value) { d.Jobs = v.jobs() },
+		"backup":           func(v value) { d.Backup = v.backup(e.key) },
+		"mirror":           d.readMirror,
+	})
+	e.require(seen, "tier", "url")
+	if p, found := seen["protected"]; found && d.Tier == envdb.Production && !d.MarkedProtected {
+		e.doc.warn(p.at, "%s: production is protected whatever the file says", p.path)
+	}
+	return d
+}
+
+func (v value) tier() envdb.Tier {
+	var names []string
+	for _, t := range envdb.Tiers() {
+		names = append(names, string(t))
+	}
+	return envdb.Tier(v.choice(names...))
+}
+
+func (v value) jobs() int {
+	n := v.integer(1)
+	if n > mostJobs {
+		v.fault("is %d; the most is %d", n, mostJobs)
+	}
+	return n
+}
+
+// words reads a mapping of free keys to texts.
+func (v value) words() map[string]string {
+	words := map[string]string{}
+	for _, e := range v.entries() {
+		words[e.key] = e.text()
+	}
+	return words
+}
+
+func (d *declaration) readPooler(v value) {
+	seen := v.object(fields{
+		"admin":    func(v value) { d.pooler = v.connection() },
+		"database": func(v value) { d.poolerDatabase = v.references() },
+	})
+	v.require(seen, "admin")
+}
+
+// settingName is a name that ALTER DATABASE … SET takes.
+var settingName = regexp.MustCompile(`^[A-Za-z_][A-Za-z0-9_$]*(\.[A-Za-z_][A-Za-z0-9_$]*)*$`)
+
+func (d *declaration) readSettings(v value) {
+	for _, e := range v.entries() {
+		if !settingName.MatchString(e.key) {
+			e.doc.fault(e.at, "", "%s: %q is not the name of a setting", v.path, e.key)
+			continue
+		}
+		d.settings[e.key] = e.setting()
+	}
+}
+
+// setting reads a value that may be empty, as search_path may be.
+func (v value) setting() text {
+	if v.kind() == "a text" && v.plainText() == "" {
+		return text{value: v}
+	}
+	return v.references()
+}
+
+func (d *declaration) readKeepSettings(v value) {
+	for _, item := range v.list() {
+		name := item.text()
+		switch {
+		case name == "":
+		case !settingName.MatchString(name):
+			item.fault("%q is not the name of a setting", name)
+		case !strings.Contains(name, "."):
+			item.fault("%q is a built-in setting: those are carried over anyway", name)
+		default:
+			d.KeepSettings = append(d.KeepSettings, name)
+		}
+	}
+}
+
+// resolve returns the environment with its references replaced. With an error
+// it returns what needs no reference: name, tier and protection stand.
+func (d *declaration) resolve(get lookup) (Environment, error) {
+	env := d.Environment
+	var err error
+	for _, c := range []struct {
+		from text
+		to   *envdb.ConnString
+	}{{d.url, &env.URL}, {d.directURL, &env.DirectURL}, {d.pooler, &env.Pooler.Admin}} {
+		if *c.to, err = c.from.connect(get); err != nil {
+			return d.Environment, err
+		}
+	}
+	for _, n := range []struct {
+		from text
+		to   *string
+	}{{d.maintenanceDB, &env.MaintenanceDB}, {d.poolerDatabase, &env.Pooler.Database}} {
+		if *n.to, err = n.from.held(get); err != nil {
+			return d.Environment, err
+		}
+	}
+	env.Settings = make(map[string]string, len(d.settings))
+	for _, name := range slices.Sorted(maps.Keys(d.settings)) {
+		if env.Settings[name], err = d.settings[name].held(get); err != nil {
+			return d.Environment, err
+		}
+	}
+	return env, nil
+}
+
+// held resolves a text that may be empty.
+func (t text) held(get lookup) (string, error) {
+	if t.empty() {
+		return "", nil
+	}
+	return t.resolve(get)
+}
+
+// checkMirror records what is wrong between an environment and its source.
+func (d *declaration) checkMirror(all []*declaration) {
+	if d.Mirror.From == "" {
+		return
+	}
+	source := slices.IndexFunc(all, func(o *declaration) bool { return o.key == d.Mirror.From })
+	switch {
+	case d.Mirror.From == d.key:
+		d.from.fault("%s cannot be mirrored into itself", d.key)
+	case source < 0:
+		d.from.hint(fmt.Sprintf("environments are %s", strings.Join(keysOf(all), ", ")), "there is no environment %q", d.Mirror.From)
+	case d.Protected():
+		d.from.fault("%s is protected (tier %s): nothing is mirrored into it", d.key, d.Tier)
+	}
+}
+
+func keysOf(all []*declaration) []string {
+	keys := make([]string, len(all))
+	for i, d := range all {
+		keys[i] = d.key
+	}
+	return keys
+}

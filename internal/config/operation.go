@@ -1,0 +1,191 @@
+package config
+
+import (
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/envdb/envdb"
+	"github.com/envdb/envdb/backup"
+	"github.com/envdb/envdb/schedule"
+)
+
+// Backup says how and when an environment is backed up.
+type Backup struct {
+	Method backup.Method
+	// Ladder is empty when backups are taken only when someone asks.
+	Ladder schedule.Ladder
+	Keep   schedule.Keep
+	// MaxDuty is the share of the time that backups may take, above 0 to 1.
+	MaxDuty float64
+}
+
+func defaultBackup() Backup {
+	return Backup{Method: backup.Logical, MaxDuty: schedule.DefaultMaxDuty}
+}
+
+// backup reads the section of that name in the environment env.
+func (v value) backup(env string) Backup {
+	b := defaultBackup()
+	seen := v.object(fields{
+		"method":   func(v value) { b.Method = v.method() },
+		"ladder":   func(v value) { b.Ladder = v.ladder() },
+		"keep":     func(v value) { b.Keep = v.keep() },
+		"max_duty": func(v value) { b.MaxDuty = v.share() },
+	})
+	if keep, found := seen["keep"]; found && len(b.Ladder) > 0 {
+		if err := b.Keep.Check(b.Ladder); err != nil {
+			keep.failed(err)
+		}
+	}
+	if ladder, found := seen["ladder"]; found {
+		v.doc.warn(ladder.at, "%s: this version has no daemon; run `envdb backup %s` from cron", ladder.path, env)
+	}
+	return b
+}
+
+func (v value) method() backup.Method {
+	if v.plainText() == "physical" {
+		v.hint("use logical", "this version of envdb has no physical backups")
+		return ""
+	}
+	return backup.Method(v.choice(string(backup.Logical)))
+}
+
+func (v value) ladder() schedule.Ladder {
+	var rungs []time.Duration
+	for _, item := range v.list() {
+		rungs = append(rungs, item.duration())
+	}
+	if len(v.doc.faults) > 0 && len(rungs) == 0 {
+		return nil
+	}
+	ladder, err := schedule.NewLadder(rungs...)
+	if err != nil {
+		v.failed(err)
+	}
+	return ladder
+}
+
+// keep reads auto, a number, or numbers per rung.
+func (v value) keep() schedule.Keep {
+	if v.kind() == "a mapping" {
+		return schedule.Keep{Rungs: v.keepRungs()}
+	}
+	if v.plainText() == "auto" {
+		return schedule.Keep{}
+	}
+	if _, err := strconv.Atoi(v.plainText()); err != nil {
+		v.hint("write auto, a number, or {1d: 30}", "is not a number of restore points")
+		return schedule.Keep{}
+	}
+	return schedule.Keep{All: v.integer(1)}
+}
+
+func (v value) keepRungs() map[time.Duration]int {
+	rungs := map[time.Duration]int{}
+	for _, e := range v.entries() {
+		rung, err := envdb.ParseDuration(e.key)
+		if err != nil {
+			e.doc.fault(e.at, "", "%s: %v", v.path, err)
+			continue
+		}
+		rungs[rung] = e.integer(1)
+	}
+	return rungs
+}
+
+// share reads 25% or 0.25.
+func (v value) share() float64 {
+	number, percent := strings.CutSuffix(v.plainText(), "%")
+	share, err := strconv.ParseFloat(strings.TrimSpace(number), 64)
+	if percent {
+		share /= 100
+	}
+	if err != nil || !(share > 0 && share <= 1) {
+		v.hint("write 25%", "%s", "is not a share above 0% and up to 100%")
+		return schedule.DefaultMaxDuty
+	}
+	return share
+}
+
+// Mirror says what fills an environment and how the copy is made harmless.
+// The zero Mirror means that the environment is not regularly mirrored into.
+type Mirror struct {
+	From     string
+	Schedule schedule.Cron
+	// Neutralise are SQL files that run in a copy before anyone can connect,
+	// Checks are SQL files whose statements must return no rows. Paths are
+	// absolute.
+	Neutralise []string
+	Checks     []string
+}
+
+// readMirror reads the section of that name.
+func (d *declaration) readMirror(v value) {
+	seen := v.object(fields{
+		"from":       func(v value) { d.Mirror.From, d.from = v.text(), v },
+		"schedule":   func(v value) { d.Mirror.Schedule = v.cron() },
+		"neutralise": func(v value) { d.Mirror.Neutralise = v.files() },
+		"checks":     func(v value) { d.Mirror.Checks = v.files() },
+	})
+	v.require(seen, "from")
+	if at, found := seen["schedule"]; found {
+		v.doc.warn(at.at, "%s: this version has no daemon; run `envdb mirror %s %s` from cron", at.path, d.Mirror.From, d.key)
+	}
+}
+
+func (v value) cron() schedule.Cron {
+	expr := v.text()
+	if expr == "" {
+		return schedule.Cron{}
+	}
+	c, err := schedule.ParseCron(expr)
+	if err != nil {
+		v.failed(err)
+		return c
+	}
+	if !c.Zoned() {
+		v.doc.warn(v.at(), "%s names no zone and is read in UTC; write CRON_TZ=… before it", v.path)
+	}
+	return c
+}
+
+// files reads a list of files. Whether they exist is asked when they are read,
+// so that a missing one does not stop a rollback.
+func (v value) files() []string {
+	var files []string
+	for _, path := range v.texts() {
+		if !filepath.IsAbs(path) {
+			path = filepath.Join(v.doc.dir, path)
+		}
+		files = append(files, filepath.Clean(path))
+	}
+	return files
+}
+
+// Script is a file of SQL that the configuration names.
+type Script struct {
+	Path string
+	SQL  string
+}
+
+// ReadScripts reads SQL files. A missing one is ErrPreflight.
+func ReadScripts(paths []string) ([]Script, error) {
+	scripts := make([]Script, 0, len(paths))
+	for _, path := range paths {
+		content, err := os.ReadFile(path)
+		if err != nil {
+			return nil, envdb.Fail(envdb.ErrPreflight, "read SQL file: %w", err).
+				WithState("nothing was changed").WithNext("correct the path in the configuration; paths are relative to its directory")
+		}
+		if strings.TrimSpace(string(content)) == "" {
+			return nil, envdb.Fail(envdb.ErrPreflight, "the SQL file %s is empty", path).
+				WithState("nothing was changed").WithNext("write statements into it, or remove it from the configuration")
+		}
+		scripts = append(scripts, Script{Path: path, SQL: string(content)})
+	}
+	return scripts, nil
+}
