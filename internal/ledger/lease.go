@@ -1,0 +1,209 @@
+package ledger
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+	"time"
+
+	"github.com/envdb/envdb"
+)
+
+// Lease is the right to work on an environment, alone or together with other
+// readers, until it is released or lost.
+type Lease struct {
+	ledger    *Ledger
+	env       string
+	holder    Holder
+	takenOver []Holder
+
+	ctx    context.Context
+	cancel context.CancelCauseFunc
+	keeper *keeper // nil if the lease is not held
+
+	releasing sync.Mutex
+	released  bool
+}
+
+// Context ends when the context of the claim does, and when the lease is lost;
+// [context.Cause] then says how. The work done under the lease runs in it.
+func (l *Lease) Context() context.Context { return l.ctx }
+
+// TakenOver returns the dead holders whose place the lease took. The caller
+// ends their sessions on the server and marks their runs; see
+// [Ledger.MarkInterrupted].
+func (l *Lease) TakenOver() []Holder { return l.takenOver }
+
+// Held reports whether the store knows of the lease. It does not if the claim
+// was Offline and the store could not be reached.
+func (l *Lease) Held() bool { return l.keeper != nil }
+
+// Exclude gives the caller the environment alone. While others hold it, it
+// fails with ErrBusy, naming them; see [Claim] for who is waited for.
+func (l *Ledger) Exclude(ctx context.Context, env string, c Claim) (*Lease, error) {
+	return l.acquire(ctx, env, c, true)
+}
+
+// Share gives the caller the environment together with other readers.
+func (l *Ledger) Share(ctx context.Context, env string, c Claim) (*Lease, error) {
+	return l.acquire(ctx, env, c, false)
+}
+
+func (l *Ledger) acquire(ctx context.Context, env string, c Claim, exclusive bool) (*Lease, error) {
+	h := l.holder(c)
+	began := time.Now()
+	watch := watching{log: l.config.Log, env: env, until: began.Add(c.Wait), patient: c.Wait > 0}
+	var gone []Holder
+	for {
+		tried := time.Now()
+		removed, rivals, err := l.tryAcquire(ctx, env, h, exclusive)
+		if removed != nil {
+			gone = removed
+		}
+		switch {
+		case err == nil && len(rivals) == 0:
+			return l.newLease(ctx, env, h, gone, tried), nil
+		case err == nil:
+			err = watch.wait(ctx, rivals)
+		case errors.Is(err, envdb.ErrCondition):
+			err = pause(ctx, jitter())
+		}
+		if err == nil {
+			continue
+		}
+		if !errors.Is(err, envdb.ErrBusy) {
+			l.abandon(ctx, env, h)
+		}
+		if c.Offline && ctx.Err() == nil && !errors.Is(err, envdb.ErrBusy) {
+			l.config.Log.WarnContext(ctx, "the store holds no lease: the server's own lock must do", "env", env, "error", err)
+			return l.unheld(ctx, env, h), nil
+		}
+		return nil, fmt.Errorf("lease of %s: %w", env, err)
+	}
+}
+
+// rival is a holder in the way, and what can be said of it.
+type rival struct {
+	Holder
+	life life
+}
+
+// tryAcquire makes h a holder unless rivals are in the way. It returns the dead
+// holders that it removed. ErrCondition means that another was faster.
+func (l *Ledger) tryAcquire(ctx context.Context, env string, h Holder, exclusive bool) (gone []Holder, rivals []rival, err error) {
+	state, cond, err := l.readLease(ctx, env)
+	if err != nil {
+		return nil, nil, err
+	}
+	if state.find(h.ID) != nil { // an earlier Put was done though it failed
+		return nil, nil, nil
+	}
+	for _, other := range state.holders() {
+		if l.lifeOf(other) == dead {
+			gone = append(gone, other)
+			state.without(other.ID)
+		}
+	}
+	for _, other := range state.rivals(exclusive) {
+		rivals = append(rivals, rival{other, l.lifeOf(other)})
+	}
+	if len(rivals) > 0 {
+		return nil, rivals, nil
+	}
+	state.add(h, exclusive)
+	return gone, nil, l.writeLease(ctx, state, cond)
+}
+
+// abandon takes back a claim that may have been written though its Put failed.
+// What it cannot take back dies of its missing beat.
+func (l *Ledger) abandon(ctx context.Context, env string, h Holder) {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 2*time.Second)
+	defer cancel()
+	_ = l.removeHolder(ctx, env, h.ID)
+}
+
+var errNothingToChange = errors.New("nothing to change")
+
+func (l *Ledger) removeHolder(ctx context.Context, env, id string) error {
+	err := l.changeLease(ctx, env, func(s *leaseState) error {
+		if s.find(id) == nil {
+			return errNothingToChange
+		}
+		s.without(id)
+		return nil
+	})
+	if errors.Is(err, errNothingToChange) {
+		return nil
+	}
+	return err
+}
+
+func (l *Ledger) newLease(ctx context.Context, env string, h Holder, gone []Holder, written time.Time) *Lease {
+	lease := l.unheld(ctx, env, h)
+	lease.takenOver = gone
+	lease.keeper = keep(ctx, env, written, lease.cancel, lease.beat)
+	for _, g := range gone {
+		l.config.Log.WarnContext(ctx, "took over the lease of a run that is gone", "env", env, "run", g.Run, "operation", g.Operation, "host", g.Host)
+	}
+	return lease
+}
+
+func (l *Ledger) unheld(ctx context.Context, env string, h Holder) *Lease {
+	leaseCtx, cancel := context.WithCancelCause(ctx)
+	return &Lease{ledger: l, env: env, holder: h, ctx: leaseCtx, cancel: cancel}
+}
+
+// beat writes a sign of life.
+func (l *Lease) beat(ctx context.Context) error {
+	return l.ledger.changeLease(ctx, l.env, func(s *leaseState) error {
+		mine := s.find(l.holder.ID)
+		if mine == nil {
+			return l.lost(s)
+		}
+		mine.Beat++
+		mine.Uptime = l.ledger.config.Machine.Uptime()
+		return nil
+	})
+}
+
+func (l *Lease) lost(s *leaseState) error {
+	by := "it is no longer in the store"
+	if others := s.holders(); len(others) > 0 {
+		by = "it is held by another: " + describe(others)
+	}
+	return envdb.Fail(envdb.ErrBusy, "%s: %w: %s", l.env, errLost, by).
+		WithNext("see `envdb runs`, then run it again")
+}
+
+// Release gives the environment back and stops the beats. It is idempotent, and
+// works under a context that has ended. If the store cannot be written, the
+// lease ends by itself after a TTL.
+func (l *Lease) Release(ctx context.Context) error {
+	l.releasing.Lock()
+	defer l.releasing.Unlock()
+	if l.released {
+		return nil
+	}
+	l.released = true
+	defer l.cancel(context.Canceled)
+	if l.keeper == nil {
+		return nil
+	}
+	l.keeper.end()
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 10*time.Second)
+	defer cancel()
+	if err := l.ledger.removeHolder(ctx, l.env, l.holder.ID); err != nil {
+		return fmt.Errorf("release the lease of %s, which now ends by itself in %s: %w", l.env, TTL, err)
+	}
+	return nil
+}
+
+// Holders returns who holds the lease of an environment now, dead or alive.
+func (l *Ledger) Holders(ctx context.Context, env string) ([]Holder, error) {
+	state, _, err := l.readLease(ctx, env)
+	if err != nil {
+		return nil, err
+	}
+	return state.holders(), nil
+}

@@ -1,0 +1,129 @@
+package ledger
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
+	"strings"
+
+	"github.com/envdb/envdb"
+)
+
+func encode(r *Run) ([]byte, error) {
+	raw, err := json.MarshalIndent(r, "", "  ")
+	return append(raw, '\n'), err
+}
+
+// decode reads a record. Numbers among the facts stay exact.
+func decode(raw []byte) (*Run, error) {
+	d := json.NewDecoder(bytes.NewReader(raw))
+	d.UseNumber()
+	r := &Run{}
+	return r, d.Decode(r)
+}
+
+// storeRun writes the record and log of a run that has ended, and then removes
+// its other records. Done again, it changes nothing.
+func (l *Ledger) storeRun(ctx context.Context, run *Run, sealedLog []byte) error {
+	raw, err := encode(run)
+	if err != nil {
+		return err
+	}
+	if sealedLog != nil {
+		if _, err := l.store.Put(ctx, l.logKey(run.ID), bytes.NewReader(sealedLog), envdb.Condition{}); err != nil {
+			return err
+		}
+	}
+	key := l.recordKey(run)
+	if _, err := l.store.Put(ctx, key, bytes.NewReader(raw), envdb.Condition{}); err != nil {
+		return err
+	}
+	return l.removeLesserRecords(ctx, run)
+}
+
+// removeLesserRecords deletes the records of the run that its last one
+// overrules.
+func (l *Ledger) removeLesserRecords(ctx context.Context, run *Run) error {
+	var lesser []string
+	for object, err := range l.store.List(ctx, l.runPrefix(run.ID)) {
+		if err != nil {
+			return err
+		}
+		if k, ok := parseRunKey(object.Key); ok && k.outcome.rank() < run.Outcome.rank() {
+			lesser = append(lesser, object.Key)
+		}
+	}
+	for _, key := range lesser {
+		if err := l.store.Delete(ctx, key); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// load reads the record under k. If it was replaced meanwhile, the record that
+// replaced it is read.
+func (l *Ledger) load(ctx context.Context, k runKey) (*Run, error) {
+	for range 3 { // a record is replaced at most twice
+		raw, _, err := l.read(ctx, k.key)
+		if errors.Is(err, fs.ErrNotExist) {
+			if k, err = l.current(ctx, k.id); err != nil {
+				return nil, err
+			}
+			continue
+		}
+		if err != nil {
+			return nil, fmt.Errorf("read run %s: %w", k.id, err)
+		}
+		run, err := decode(raw)
+		if err != nil { // do not let one hide the others
+			return &Run{
+				ID: k.id, Environment: k.environment, Operation: k.operation, Outcome: k.outcome,
+				Started: k.started(), Error: fmt.Sprintf("the record %s is unreadable: %v", k.key, err),
+			}, nil
+		}
+		return run, nil
+	}
+	return nil, notFound(k.id)
+}
+
+// current returns the highest record of a run.
+func (l *Ledger) current(ctx context.Context, id string) (runKey, error) {
+	keys, err := l.keys(ctx, l.runPrefix(id))
+	if err != nil {
+		return runKey{}, err
+	}
+	if len(keys) == 0 {
+		return runKey{}, notFound(id)
+	}
+	return keys[0], nil
+}
+
+func notFound(id string) error {
+	return envdb.Fail(envdb.ErrNotFound, "there is no run %q", id).WithNext("see `envdb runs`")
+}
+
+// keys returns the highest record of every run under prefix, oldest run first.
+func (l *Ledger) keys(ctx context.Context, prefix string) ([]runKey, error) {
+	var keys []runKey
+	for object, err := range l.store.List(ctx, prefix) {
+		if err != nil {
+			return nil, fmt.Errorf("list runs: %w", err)
+		}
+		k, ok := parseRunKey(object.Key)
+		if !ok {
+			continue
+		}
+		if last := len(keys) - 1; last >= 0 && strings.EqualFold(keys[last].id, k.id) {
+			if k.outcome.rank() > keys[last].outcome.rank() {
+				keys[last] = k
+			}
+			continue
+		}
+		keys = append(keys, k)
+	}
+	return keys, nil
+}
