@@ -1,0 +1,42 @@
+package backup
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"github.com/envdb/envdb"
+)
+
+// DamagedError says that an object of the repository is missing, cut short or
+// not what was written. It is an ErrVerification.
+type DamagedError struct {
+	Environment string
+	Backup      envdb.BackupID // that was being read
+	Object      string         // key of the object that is damaged
+	Reason      error
+
+	recorded bool // a mark says so
+}
+
+// Error says which object of which backup is damaged, and how.
+func (e *DamagedError) Error() string {
+	return fmt.Sprintf("backup %s of %s is damaged: %s: %v", e.Backup, e.Environment, e.Object, e.Reason)
+}
+
+// Unwrap returns what a person can do, and the reason.
+func (e *DamagedError) Unwrap() []error {
+	advice := envdb.Fail(envdb.ErrVerification, "%s", e.Error()).
+		WithNext("take a new backup with `envdb backup %s`, use another one meanwhile, and see `envdb verify %s --read-data`", e.Environment, e.Environment)
+	if e.recorded {
+		advice = advice.WithState("the damage is recorded; the next backup does not refer to %s", e.Object)
+	}
+	return []error{advice, e.Reason}
+}
+
+// isDamage reports whether an error of reading an object says something of the
+// object, rather than of the way to it.
+func isDamage(err error) bool {
+	return err != nil && !errors.Is(err, envdb.ErrUnreachable) &&
+		!errors.Is(err, context.Canceled) && !errors.Is(err, context.DeadlineExceeded)
+}

@@ -1,0 +1,215 @@
+package backup
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
+	"strings"
+	"time"
+
+	"github.com/envdb/envdb"
+)
+
+// The kinds of marks, the first segment of their names. State is in the names
+// of marks, so that one listing shows it.
+const (
+	markPinned    = "pinned"
+	markProven    = "proven"
+	markBad       = "bad"
+	markGoodUntil = "good-until"
+	markTombstone = "tombstone"
+	markBadPack   = "bad-pack"
+	markBadIndex  = "bad-index"
+)
+
+const goodUntilLayout = "20060102T150405Z"
+
+// Mark sets a mark of an environment by its name, e.g. "bad-pack/…"; setting
+// it again is no error.
+func (r *Repository) Mark(ctx context.Context, env, name string) error {
+	return r.mark(ctx, env, name, nil)
+}
+
+func (r *Repository) mark(ctx context.Context, env, name string, body []byte) error {
+	if err := checkName("environment", env); err != nil {
+		return err
+	}
+	if _, err := r.store.Put(ctx, r.keys.mark(env, name), bytes.NewReader(body), envdb.Condition{}); err != nil {
+		return fmt.Errorf("mark %s of %s: %w", name, env, err)
+	}
+	return nil
+}
+
+// Unmark removes a mark of an environment by its name; a missing one is no
+// error.
+func (r *Repository) Unmark(ctx context.Context, env, name string) error {
+	if err := checkName("environment", env); err != nil {
+		return err
+	}
+	if err := r.store.Delete(ctx, r.keys.mark(env, name)); err != nil {
+		return fmt.Errorf("unmark %s of %s: %w", name, env, err)
+	}
+	return nil
+}
+
+// Pin keeps a backup until it is unpinned. The note says why.
+func (r *Repository) Pin(ctx context.Context, env string, id envdb.BackupID, note string) error {
+	return r.markBackup(ctx, env, id, markPinned+"/"+string(id), []byte(note))
+}
+
+// Unpin lets a backup expire again.
+func (r *Repository) Unpin(ctx context.Context, env string, id envdb.BackupID) error {
+	if _, err := r.Find(ctx, env, id); err != nil {
+		return err
+	}
+	return r.Unmark(ctx, env, markPinned+"/"+string(id))
+}
+
+// MarkProven records that a backup was restored and checked.
+func (r *Repository) MarkProven(ctx context.Context, env string, id envdb.BackupID) error {
+	return r.markBackup(ctx, env, id, markProven+"/"+string(id), nil)
+}
+
+// MarkBad records that a backup is not to be used: it is no base, and is
+// restored only when it is named.
+func (r *Repository) MarkBad(ctx context.Context, env string, id envdb.BackupID, why string) error {
+	return r.markBackup(ctx, env, id, markBad+"/"+string(id), []byte(why))
+}
+
+// MarkGoodUntil records that nothing changed between the backup's point and t.
+// Earlier marks of the kind are removed.
+func (r *Repository) MarkGoodUntil(ctx context.Context, env string, id envdb.BackupID, t time.Time) error {
+	prefix := markGoodUntil + "/" + string(id) + "/"
+	name := prefix + t.UTC().Format(goodUntilLayout)
+	if err := r.markBackup(ctx, env, id, name, nil); err != nil {
+		return err
+	}
+	for object, err := range r.store.List(ctx, r.keys.mark(env, prefix)) {
+		if err != nil {
+			return fmt.Errorf("mark %s of %s: %w", name, env, err)
+		}
+		if object.Key < r.keys.mark(env, name) {
+			if err := r.store.Delete(ctx, object.Key); err != nil {
+				return fmt.Errorf("mark %s of %s: %w", name, env, err)
+			}
+		}
+	}
+	return nil
+}
+
+// markBackup sets a mark of a backup that exists.
+func (r *Repository) markBackup(ctx context.Context, env string, id envdb.BackupID, name string, body []byte) error {
+	if _, err := r.Find(ctx, env, id); err != nil {
+		return err
+	}
+	return r.mark(ctx, env, name, body)
+}
+
+// RecordIdentity records what an environment's server and database last said
+// of themselves.
+func (r *Repository) RecordIdentity(ctx context.Context, env string, identity envdb.Identity) error {
+	text, err := json.Marshal(identity)
+	if err != nil {
+		return fmt.Errorf("record the identity of %s: %w", env, err)
+	}
+	return r.mark(ctx, env, "identity", text)
+}
+
+// Identity returns what RecordIdentity last recorded, or ErrNotFound.
+func (r *Repository) Identity(ctx context.Context, env string) (envdb.Identity, error) {
+	var identity envdb.Identity
+	if err := checkName("environment", env); err != nil {
+		return identity, err
+	}
+	text, _, err := readAll(ctx, r.store, r.keys.identityMark(env))
+	if errors.Is(err, fs.ErrNotExist) {
+		return identity, envdb.Fail(envdb.ErrNotFound, "no identity of %s is recorded: %w", env, err).
+			WithNext("record it with `envdb identity accept %s`", env)
+	}
+	if err != nil {
+		return identity, fmt.Errorf("read the identity of %s: %w", env, err)
+	}
+	if err := json.Unmarshal(text, &identity); err != nil {
+		return identity, envdb.Fail(envdb.ErrVerification, "the recorded identity of %s is damaged: %w", env, err).
+			WithNext("record it again with `envdb identity accept %s`", env)
+	}
+	return identity, nil
+}
+
+// marks is what the names of an environment's marks say.
+type marks struct {
+	pinned, proven, bad, tombstoned map[envdb.BackupID]bool
+	goodUntil                       map[envdb.BackupID]time.Time
+	badPacks                        map[PackID]bool
+	badIndexes                      map[envdb.BackupID]bool
+	any                             map[envdb.BackupID]bool // some mark names the backup
+}
+
+// readMarks lists the marks of an environment.
+func (r *Repository) readMarks(ctx context.Context, env string) (*marks, error) {
+	m := &marks{
+		pinned: map[envdb.BackupID]bool{}, proven: map[envdb.BackupID]bool{}, bad: map[envdb.BackupID]bool{},
+		tombstoned: map[envdb.BackupID]bool{}, goodUntil: map[envdb.BackupID]time.Time{},
+		badPacks: map[PackID]bool{}, badIndexes: map[envdb.BackupID]bool{}, any: map[envdb.BackupID]bool{},
+	}
+	prefix := r.keys.marksOf(env)
+	for object, err := range r.store.List(ctx, prefix) {
+		if err != nil {
+			return nil, fmt.Errorf("list the marks of %s: %w", env, err)
+		}
+		m.add(strings.TrimPrefix(object.Key, prefix))
+	}
+	return m, nil
+}
+
+// add reads the name of one mark. An unknown one is ignored.
+func (m *marks) add(name string) {
+	kind, rest, _ := strings.Cut(name, "/")
+	first, detail, _ := strings.Cut(rest, "/")
+	id, err := envdb.ParseBackupID(first)
+	if err != nil {
+		return
+	}
+	m.any[id] = true
+	switch kind {
+	case markPinned:
+		m.pinned[id] = true
+	case markProven:
+		m.proven[id] = true
+	case markBad:
+		m.bad[id] = true
+	case markTombstone:
+		m.tombstoned[id] = true
+	case markBadIndex:
+		m.badIndexes[id] = true
+	case markBadPack:
+		if pack, ok := parsePack(rest); ok {
+			m.badPacks[pack] = true
+		}
+	case markGoodUntil:
+		if t, err := time.Parse(goodUntilLayout, detail); err == nil && t.After(m.goodUntil[id]) {
+			m.goodUntil[id] = t
+		}
+	}
+}
+
+// damage lists what a backup refers to and is marked bad.
+func (m *marks) damage(manifest *Manifest) []string {
+	var damaged []string
+	for _, p := range manifest.Packs {
+		if m.badPacks[p.ID()] {
+			damaged = append(damaged, "pack "+p.ID().String())
+		}
+	}
+	seen := map[envdb.BackupID]bool{}
+	for _, b := range manifest.Index {
+		if m.badIndexes[b.Backup] && !seen[b.Backup] {
+			seen[b.Backup] = true
+			damaged = append(damaged, "index of "+string(b.Backup))
+		}
+	}
+	return damaged
+}
