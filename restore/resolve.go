@@ -42,7 +42,7 @@ func Resolve(backups []backup.Backup, point envdb.Point) (backup.Backup, error) 
 // point to its good-until.
 func Behind(b backup.Backup, point envdb.Point) time.Duration {
 	moment, dated := point.Moment()
-	if !dated || b.Manifest == nil {
+	if !dated {
 		return 0
 	}
 	exactUntil := b.Manifest.Point
@@ -58,7 +58,7 @@ func newer(a, b backup.Backup) bool {
 	if !a.Manifest.Point.Equal(b.Manifest.Point) {
 		return a.Manifest.Point.After(b.Manifest.Point)
 	}
-	return a.ID > b.ID
+	return a.ID() > b.ID()
 }
 
 // flaw says why a backup cannot be restored, or "".
@@ -66,8 +66,6 @@ func flaw(b backup.Backup) string {
 	switch {
 	case b.Err != nil:
 		return fmt.Sprintf("cannot be read: %v", b.Err)
-	case b.Manifest == nil:
-		return "has no manifest"
 	case len(b.Damaged) > 0:
 		return "is damaged: " + strings.Join(b.Damaged, ", ")
 	case b.Bad:
@@ -78,7 +76,7 @@ func flaw(b backup.Backup) string {
 
 func byID(backups []backup.Backup, id envdb.BackupID) (backup.Backup, error) {
 	for _, b := range backups {
-		if b.ID != id {
+		if b.ID() != id {
 			continue
 		}
 		why := flaw(b)
@@ -97,14 +95,14 @@ func byID(backups []backup.Backup, id envdb.BackupID) (backup.Backup, error) {
 func instead(backups []backup.Backup, id envdb.BackupID) string {
 	var best *backup.Backup
 	for i := range backups {
-		if b := &backups[i]; flaw(*b) == "" && b.ID < id && (best == nil || newer(*b, *best)) {
+		if b := &backups[i]; flaw(*b) == "" && b.ID() < id && (best == nil || newer(*b, *best)) {
 			best = b
 		}
 	}
 	if best == nil {
 		return holdings(backups)
 	}
-	return fmt.Sprintf("the newest good backup before it is %s, of %s", best.ID, show(best.Manifest.Point))
+	return fmt.Sprintf("the newest good backup before it is %s, of %s", best.ID(), show(best.Manifest.Point))
 }
 
 // nothing is the error of a point that no backup answers.
@@ -140,11 +138,11 @@ func holdings(backups []backup.Backup) string {
 			oldest = b
 		}
 	}
-	if oldest.ID == newest.ID {
-		return fmt.Sprintf("the only good backup is %s, of %s", oldest.ID, show(oldest.Manifest.Point))
+	if oldest.ID() == newest.ID() {
+		return fmt.Sprintf("the only good backup is %s, of %s", oldest.ID(), show(oldest.Manifest.Point))
 	}
 	return fmt.Sprintf("the oldest good backup is %s, of %s; the newest is %s, of %s",
-		oldest.ID, show(oldest.Manifest.Point), newest.ID, show(newest.Manifest.Point))
+		oldest.ID(), show(oldest.Manifest.Point), newest.ID(), show(newest.Manifest.Point))
 }
 
 func good(backups []backup.Backup) []backup.Backup {
