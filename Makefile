@@ -1,0 +1,43 @@
+# `make` lists what there is to do. Everything works on Debian and Ubuntu with
+# Go and nothing else, as root or not; other systems need PostgreSQL installed.
+
+SHELL := /bin/bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+.PHONY: help build demo test test-race lint fmt deps clean
+
+TIMEOUT ?= 12m
+PACKAGES ?= ./...
+TOOLS := go tool -modfile=.ci/tools.mod
+
+help: ## list the targets
+	@sed -n 's/^\([a-z-]*\):[^#]*## \(.*\)/  make \1\t\2/p' $(firstword $(MAKEFILE_LIST)) | expand -t 20
+
+build: ## build bin/envdb
+	@mkdir -p bin
+	go build -o bin/envdb ./cmd/envdb
+
+demo: build ## see production backed up and mirrored, on two throwaway clusters
+	@.ci/deps server
+	bin/envdb demo $(ARGS)
+
+test: deps ## run every test on real PostgreSQL; a skipped test is a failure
+	@.ci/test -timeout $(TIMEOUT) $(PACKAGES)
+
+test-race: deps ## the same, with the race detector (needs a C compiler)
+	@.ci/test -race -timeout 30m $(PACKAGES)
+
+lint: ## gofmt, go vet, staticcheck, and a tidy go.mod
+	@test -z "$$(gofmt -l .)" || { echo "not formatted; run: make fmt"; gofmt -l .; exit 1; }
+	go vet ./...
+	$(TOOLS) staticcheck ./...
+	go mod tidy -diff
+
+fmt: ## format the code
+	gofmt -w .
+
+deps: ## install what the demo and the tests need: PostgreSQL and PgBouncer
+	@.ci/deps
+
+clean: ## remove what was built
+	rm -rf bin
