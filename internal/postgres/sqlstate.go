@@ -14,3 +14,13 @@ func lost(err error) bool {
 	return errors.As(err, &network) || errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) ||
 		errors.Is(err, net.ErrClosed) || errors.Is(err, pgconn.ErrConnClosed)
 }
+
+const insufficientPrivilege = "42501"
+
+// sqlState returns the SQLSTATE of an error of the server, or "".
+func sqlState(err error) string {
+	if pgErr := new(pgconn.PgError); errors.As(err, &pgErr) {
+		return pgErr.Code
+	}
+	return ""
+}
