@@ -10,6 +10,7 @@ import (
 	"context"
 	"fmt"
 	"slices"
+	"strings"
 	"testing"
 
 	"github.com/jackc/pgx/v5"
@@ -22,8 +23,11 @@ import (
 type Options struct {
 	// Parts is what is compared; none means all of them.
 	Parts []Part
-	// Ignore reports whether a difference is expected. It sees each difference
-	// as Diff would return it, and each differing line of a schema object.
+	// Ignore reports whether a difference is expected. It sees the first line
+	// of each difference that Diff would return, which names the object, and
+	// apart from that each line of a definition that is on one side only,
+	// with its sign ("- " for a, "+ " for b) and without. A definition of
+	// which every differing line is expected does not differ.
 	Ignore func(difference string) bool
 	// PgDump is the pg_dump to use; empty means the oldest installed one that
 	// is new enough for both servers.
@@ -99,7 +103,8 @@ func Diff(ctx context.Context, a, b envdb.ConnString, o Options) ([]string, erro
 			return nil, fmt.Errorf("compare %s: %w", c.part, err)
 		}
 		for _, difference := range found {
-			if o.Ignore == nil || !o.Ignore(difference) {
+			first, _, _ := strings.Cut(difference, "\n")
+			if o.Ignore == nil || !o.Ignore(first) {
 				all = append(all, difference)
 			}
 		}
