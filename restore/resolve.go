@@ -114,6 +114,8 @@ func nothing(backups []backup.Backup, point envdb.Point) error {
 		p = envdb.Fail(envdb.ErrNotFound, "there is no backup")
 	case dated && len(good(backups)) > 0:
 		p = envdb.Fail(envdb.ErrNotFound, "there is no good backup at or before %s", show(moment))
+	case len(backups) == 1:
+		p = envdb.Fail(envdb.ErrNotFound, "there is one backup, and it is not good")
 	default:
 		p = envdb.Fail(envdb.ErrNotFound, "there are %d backups, and none of them is good", len(backups))
 	}
