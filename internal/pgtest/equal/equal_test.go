@@ -71,56 +71,74 @@ func TestDiffOfEqualDatabases(t *testing.T) {
 	equal.Data(t, s.URL(a), s.URL(b))
 }
 
-// Each mutation of the copy is found, is the only difference, and is said in
-// words that lead to it.
-func TestDiffFindsEachMutation(t *testing.T) {
+// mutation is a change of a copy, and words that must lead to it.
+type mutation struct{ name, sql, want string }
+
+// contents are what a database can hold differently while pg_dump --schema-only
+// says the same of it.
+var contents = []mutation{
+	{"value", "UPDATE plain SET v = 'Other' WHERE id = 7", "table public.plain: 100 rows in a, 100 in b; 1 only in a, 1 only in b\n\t- 7\tValue 7\tvalue 7\n\t+ 7\tOther\tother"},
+	{"missing row", "DELETE FROM plain WHERE id = 7", "1 only in a, 0 only in b"},
+	{"duplicate row", "INSERT INTO unlogged VALUES (1)", "table public.unlogged: 1 rows in a, 2 in b; 0 only in a, 1 only in b"},
+	{"row of a table without columns", "INSERT INTO no_columns DEFAULT VALUES", "3 rows in a, 4 in b"},
+	{"row that moved to a child", "DELETE FROM ONLY parent WHERE n = 2; INSERT INTO child VALUES (2)", "table public.child"},
+	{"row of a partition", "UPDATE parts SET n = 0 WHERE n = 5", "table public.parts_low"},
+	{"row under a hash of an enum", "UPDATE hashed SET n = 2 WHERE c = 'red'", "table public.hashed: 3 rows in a"},
+	{"empty text for null", "INSERT INTO plain (v) OVERRIDING USER VALUE VALUES (NULL)", "101 in b"},
+	{"sequence called", "SELECT nextval('free')", "sequence public.free differs\n\t- last_value 1, is_called false\n\t+ last_value 1, is_called true"},
+	{"identity sequence", "SELECT setval('plain_id_seq', 500)", "sequence public.plain_id_seq differs"},
+	{"large object content", "SELECT lo_put(4711, 0, 'L')", "large object 4711 differs"},
+	{"large object gone", "SELECT lo_unlink(4711)", "large object 4711: only in a"},
+	{"large object rights", "GRANT SELECT ON LARGE OBJECT 4711 TO PUBLIC", "large object 4711 differs"},
+	{"large object comment", "COMMENT ON LARGE OBJECT 4711 IS 'x'", "comment 'x'"},
+	{"large object owner", "ALTER LARGE OBJECT 4711 OWNER TO pg_monitor", "owner pg_monitor"},
+	{"stale materialised view", "REFRESH MATERIALIZED VIEW unfilled WITH DATA", "materialised view public.unfilled: populated only in b"},
+	{"emptied materialised view", "REFRESH MATERIALIZED VIEW filled WITH NO DATA", "materialised view public.filled: populated only in a"},
+	{"database setting", "DO $$ BEGIN EXECUTE format('ALTER DATABASE %I SET a.b = ''c''', current_database()); END $$", "setting of everyone: a.b: only in b (c)"},
+	{"role setting", "DO $$ BEGIN EXECUTE format('ALTER ROLE postgres IN DATABASE %I SET work_mem = ''5MB''', current_database()); END $$", "setting of postgres: work_mem: only in b (5MB)"},
+	{"database comment", "DO $$ BEGIN EXECUTE format('COMMENT ON DATABASE %I IS ''c''', current_database()); END $$", "comment on the database differs"},
+}
+
+var definitions = []mutation{
+	{"new column", "ALTER TABLE parent ADD COLUMN extra text", "+     n integer,"},
+	{"dropped index", "ALTER TABLE plain DROP CONSTRAINT plain_pkey", "definition only in a: Name: plain plain_pkey; Type: CONSTRAINT"},
+	{"view body", "CREATE OR REPLACE VIEW simple AS SELECT upper(v) AS v FROM plain", "definition differs: Name: simple; Type: VIEW"},
+	{"function body", "CREATE OR REPLACE FUNCTION answer() RETURNS integer LANGUAGE sql AS 'SELECT 43'", "+     AS $$SELECT 43$$;"},
+	{"table comment", "COMMENT ON TABLE plain IS NULL", "definition only in a: Name: TABLE plain; Type: COMMENT"},
+	{"rights", "GRANT SELECT (n) ON parent TO PUBLIC", "definition only in b"},
+	{"owner", "ALTER FUNCTION answer() OWNER TO pg_monitor", "Owner: pg_monitor"},
+	{"row-level security", "ALTER TABLE plain FORCE ROW LEVEL SECURITY", "FORCE ROW LEVEL SECURITY"},
+	{"reloption", "ALTER TABLE parent SET (fillfactor = 50)", "fillfactor"},
+	{"statistics target", "ALTER TABLE parent ALTER COLUMN n SET STATISTICS 7", "SET STATISTICS 7"},
+	{"enum value", "ALTER TYPE colour RENAME VALUE 'blue' TO 'navy'", "'navy'"},
+}
+
+func TestDiffFindsEachMutationOfContents(t *testing.T) {
 	t.Parallel()
+	findEach(t, "contents", contents, equal.Rows, equal.Sequences, equal.LargeObjects, equal.MaterializedViews, equal.Settings, equal.Locale, equal.Comment)
+}
+
+func TestDiffFindsEachMutationOfDefinitions(t *testing.T) {
+	t.Parallel()
+	findEach(t, "definitions", definitions, equal.Definitions)
+}
+
+// findEach makes each mutation in a copy of its own and compares it.
+func findEach(t *testing.T, kind string, mutations []mutation, parts ...equal.Part) {
+	t.Helper()
 	s := pgtest.Start(t)
-	tests := []struct{ name, mutation, want string }{
-		{"value", "UPDATE plain SET v = 'Other' WHERE id = 7", "table public.plain: 100 rows in a, 100 in b; 1 only in a, 1 only in b\n\t- 7\tValue 7\tvalue 7\n\t+ 7\tOther\tother"},
-		{"missing row", "DELETE FROM plain WHERE id = 7", "1 only in a, 0 only in b"},
-		{"duplicate row", "INSERT INTO unlogged VALUES (1)", "table public.unlogged: 1 rows in a, 2 in b; 0 only in a, 1 only in b"},
-		{"row of a table without columns", "INSERT INTO no_columns DEFAULT VALUES", "3 rows in a, 4 in b"},
-		{"row that moved to a child", "DELETE FROM ONLY parent WHERE n = 2; INSERT INTO child VALUES (2)", "table public.child"},
-		{"row of a partition", "UPDATE parts SET n = 0 WHERE n = 5", "table public.parts_low"},
-		{"row under a hash of an enum", "UPDATE hashed SET n = 2 WHERE c = 'red'", "table public.hashed: 3 rows in a"},
-		{"empty text for null", "INSERT INTO plain (v) OVERRIDING USER VALUE VALUES (NULL)", "101 in b"},
-		{"sequence called", "SELECT nextval('free')", "sequence public.free differs\n\t- last_value 1, is_called false\n\t+ last_value 1, is_called true"},
-		{"identity sequence", "SELECT setval('plain_id_seq', 500)", "sequence public.plain_id_seq differs"},
-		{"large object content", "SELECT lo_put(4711, 0, 'L')", "large object 4711 differs"},
-		{"large object gone", "SELECT lo_unlink(4711)", "large object 4711: only in a"},
-		{"large object rights", "GRANT SELECT ON LARGE OBJECT 4711 TO PUBLIC", "large object 4711 differs"},
-		{"large object comment", "COMMENT ON LARGE OBJECT 4711 IS 'x'", "comment 'x'"},
-		{"large object owner", "ALTER LARGE OBJECT 4711 OWNER TO pg_monitor", "owner pg_monitor"},
-		{"stale materialised view", "REFRESH MATERIALIZED VIEW unfilled WITH DATA", "materialised view public.unfilled: populated only in b"},
-		{"emptied materialised view", "REFRESH MATERIALIZED VIEW filled WITH NO DATA", "materialised view public.filled: populated only in a"},
-		{"new column", "ALTER TABLE parent ADD COLUMN extra text", "+     n integer,"},
-		{"dropped index", "ALTER TABLE plain DROP CONSTRAINT plain_pkey", "definition only in a: Name: plain plain_pkey; Type: CONSTRAINT"},
-		{"view body", "CREATE OR REPLACE VIEW simple AS SELECT upper(v) AS v FROM plain", "definition differs: Name: simple; Type: VIEW"},
-		{"function body", "CREATE OR REPLACE FUNCTION answer() RETURNS integer LANGUAGE sql AS 'SELECT 43'", "+     AS $$SELECT 43$$;"},
-		{"table comment", "COMMENT ON TABLE plain IS NULL", "definition only in a: Name: TABLE plain; Type: COMMENT"},
-		{"rights", "GRANT SELECT (n) ON parent TO PUBLIC", "definition only in b"},
-		{"owner", "ALTER FUNCTION answer() OWNER TO pg_monitor", "Owner: pg_monitor"},
-		{"row-level security", "ALTER TABLE plain FORCE ROW LEVEL SECURITY", "FORCE ROW LEVEL SECURITY"},
-		{"reloption", "ALTER TABLE parent SET (fillfactor = 50)", "fillfactor"},
-		{"statistics target", "ALTER TABLE parent ALTER COLUMN n SET STATISTICS 7", "SET STATISTICS 7"},
-		{"enum value", "ALTER TYPE colour RENAME VALUE 'blue' TO 'navy'", "'navy'"},
-		{"database setting", "DO $$ BEGIN EXECUTE format('ALTER DATABASE %I SET a.b = ''c''', current_database()); END $$", "setting of everyone: a.b: only in b (c)"},
-		{"role setting", "DO $$ BEGIN EXECUTE format('ALTER ROLE postgres IN DATABASE %I SET work_mem = ''5MB''', current_database()); END $$", "setting of postgres: work_mem: only in b (5MB)"},
-		{"database comment", "DO $$ BEGIN EXECUTE format('COMMENT ON DATABASE %I IS ''c''', current_database()); END $$", "comment on the database differs"},
-	}
-	template, a := create(t, s), create(t, s)
-	for i, test := range tests {
-		t.Run(test.name, func(t *testing.T) {
+	template, original := create(t, s), create(t, s)
+	for i, m := range mutations {
+		t.Run(m.name, func(t *testing.T) {
 			t.Parallel()
-			b := clone(t, s, template, fmt.Sprintf("mutation_%d", i))
-			s.Exec(t, b, test.mutation)
-			got, err := equal.Diff(t.Context(), s.URL(a), s.URL(b), equal.Options{})
+			copied := clone(t, s, template, fmt.Sprintf("%s_%d", kind, i))
+			s.Exec(t, copied, m.sql)
+			got, err := equal.Diff(t.Context(), s.URL(original), s.URL(copied), equal.Options{Parts: parts})
 			if err != nil {
 				t.Fatal(err)
 			}
-			if !strings.Contains(strings.Join(got, "\n"), test.want) {
-				t.Errorf("differences %q lack %q", got, test.want)
+			if !strings.Contains(strings.Join(got, "\n"), m.want) {
+				t.Errorf("differences %q lack %q", got, m.want)
 			}
 		})
 	}
