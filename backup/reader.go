@@ -90,6 +90,17 @@ func (b *Reader) ref(e entry) Ref {
 // returned before its hash has matched. A chunk that cannot be read twice marks
 // its pack bad and is a *DamagedError.
 func (b *Reader) Fetch(ctx context.Context, ref Ref, buf []byte) ([]byte, error) {
+	plain, err := b.read(ctx, ref, buf)
+	if !isDamage(err) {
+		return plain, err
+	}
+	err = fmt.Errorf("chunk %d of part %q at byte %d: %w", ref.Ordinal, ref.Part, ref.Offset, err)
+	key := b.repo.keys.pack(b.manifest.Environment, ref.Pack.ID())
+	return nil, b.repo.damaged(ctx, b.manifest, key, markBadPack+"/"+ref.Pack.ID().String(), err)
+}
+
+// read reads and checks a chunk, twice if need be.
+func (b *Reader) read(ctx context.Context, ref Ref, buf []byte) ([]byte, error) {
 	frame, _ := b.frames.Get().(*[]byte)
 	if frame == nil {
 		frame = new([]byte)
@@ -104,11 +115,7 @@ func (b *Reader) Fetch(ctx context.Context, ref Ref, buf []byte) ([]byte, error)
 		}
 		return err
 	})
-	if !isDamage(err) {
-		return plain, err
-	}
-	err = fmt.Errorf("chunk %d of part %q at byte %d: %w", ref.Ordinal, ref.Part, ref.Offset, err)
-	return nil, b.repo.damaged(ctx, b.manifest, key, markBadPack+"/"+ref.Pack.ID().String(), err)
+	return plain, err
 }
 
 // Stream returns the content of a part. The context is that of all reads.

@@ -1,0 +1,300 @@
+package backup
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"sync"
+	"sync/atomic"
+
+	"golang.org/x/sync/errgroup"
+
+	"github.com/envdb/envdb"
+)
+
+// verifyReaders is how many chunks are read at once.
+const verifyReaders = 4
+
+// VerifyOptions says how thoroughly backups are verified.
+type VerifyOptions struct {
+	// ReadData reads and hashes every chunk; otherwise existence and sizes are
+	// checked.
+	ReadData bool
+	Report   envdb.Report
+}
+
+// VerifyReport is what a verification found.
+type VerifyReport struct {
+	Environment string           `json:"environment"`
+	ReadData    bool             `json:"read_data"`
+	Backups     []VerifiedBackup `json:"backups"`
+	Packs       int              `json:"packs"`  // different ones
+	Chunks      int64            `json:"chunks"` // that were read
+	Bytes       int64            `json:"bytes"`  // that were read, as stored
+	// Bad lists the keys of objects that are damaged or missing.
+	Bad []string `json:"bad"`
+}
+
+// VerifiedBackup is what a verification found of one backup.
+type VerifiedBackup struct {
+	ID envdb.BackupID `json:"id"`
+	// Problems is empty if the backup is whole.
+	Problems []string `json:"problems"`
+}
+
+// OK reports whether everything was whole.
+func (v VerifyReport) OK() bool {
+	return !slices.ContainsFunc(v.Backups, func(b VerifiedBackup) bool { return len(b.Problems) > 0 })
+}
+
+// Err returns nil if everything was whole, and an ErrVerification otherwise.
+func (v VerifyReport) Err() error {
+	var damaged []envdb.BackupID
+	for _, b := range v.Backups {
+		if len(b.Problems) > 0 {
+			damaged = append(damaged, b.ID)
+		}
+	}
+	if len(damaged) == 0 {
+		return nil
+	}
+	return envdb.Fail(envdb.ErrVerification, "%d of %d backups of %s are damaged: %v", len(damaged), len(v.Backups), v.Environment, damaged).
+		WithState("the damage is recorded; the next backup does not refer to what is damaged").
+		WithNext("take a new backup with `envdb backup %s`", v.Environment)
+}
+
+// Verify checks one backup of an environment, or all of them if id is empty:
+// that the manifest and the index are whole, that every pack exists in its
+// full size and, if asked, every chunk. What is damaged is marked and stands in
+// the report; the error says why the verification could not be carried out.
+func (r *Repository) Verify(ctx context.Context, env string, id envdb.BackupID, opts VerifyOptions) (VerifyReport, error) {
+	backups, err := r.toVerify(ctx, env, id)
+	if err != nil {
+		return VerifyReport{}, err
+	}
+	v := &verification{
+		repo: r, env: env, opts: opts, faults: map[envdb.BackupID][]string{}, bad: map[string]bool{},
+		packs: map[PackID]string{}, chunks: map[PackID]map[int32]check{},
+	}
+	for i, b := range backups {
+		opts.Report.Send(envdb.Progress{Step: "verify catalogue", Done: int64(i), Total: int64(len(backups)), Unit: "backups"})
+		if err := v.catalogue(ctx, b); err != nil {
+			return VerifyReport{}, err
+		}
+	}
+	if err := v.sizes(ctx, backups); err != nil {
+		return VerifyReport{}, err
+	}
+	if opts.ReadData {
+		if err := v.read(ctx); err != nil {
+			return VerifyReport{}, err
+		}
+	}
+	return v.report(backups), nil
+}
+
+// toVerify returns the backups that were asked for.
+func (r *Repository) toVerify(ctx context.Context, env string, id envdb.BackupID) ([]Backup, error) {
+	if id == "" {
+		return r.List(ctx, env)
+	}
+	b, err := r.Find(ctx, env, id)
+	return []Backup{b}, err
+}
+
+// verification is one Verify. Its memory is some 110 bytes for every different
+// chunk if data is read.
+type verification struct {
+	repo *Repository
+	env  string
+	opts VerifyOptions
+
+	mu     sync.Mutex
+	faults map[envdb.BackupID][]string
+	bad    map[string]bool               // keys
+	packs  map[PackID]string             // what is wrong with a pack, or ""
+	chunks map[PackID]map[int32]check    // to be read, by their ordinals
+	done   struct{ chunks, bytes int64 } // that were read
+}
+
+// check is a chunk to be read.
+type check struct {
+	offset, length, size int64
+	sum                  [32]byte
+	first                *Manifest // that refers to it
+}
+
+// catalogue checks the manifest and the index of a backup, and notes its
+// chunks if they are to be read.
+func (v *verification) catalogue(ctx context.Context, b Backup) error {
+	m := b.Manifest
+	if b.Err != nil {
+		v.fault(m.ID, v.repo.keys.manifest(v.env, m.ID), b.Err.Error())
+		return nil
+	}
+	var chunks, bytes int64
+	for entries, err := range v.repo.index(ctx, m) {
+		var damaged *DamagedError
+		if errors.As(err, &damaged) {
+			v.fault(m.ID, damaged.Object, fmt.Sprintf("%s: %v", damaged.Object, damaged.Reason))
+			return nil
+		}
+		if err != nil {
+			return err
+		}
+		for _, e := range entries {
+			chunks, bytes = chunks+1, bytes+e.size
+			v.note(m, e)
+		}
+	}
+	if chunks != m.Totals.Chunks || bytes != m.Totals.LogicalBytes {
+		v.fault(m.ID, v.repo.keys.manifest(v.env, m.ID), fmt.Sprintf("the index has %d chunks of %d bytes, the manifest says %d of %d",
+			chunks, bytes, m.Totals.Chunks, m.Totals.LogicalBytes))
+	}
+	return nil
+}
+
+func (v *verification) note(m *Manifest, e entry) {
+	if !v.opts.ReadData {
+		return
+	}
+	if v.chunks[e.pack] == nil {
+		v.chunks[e.pack] = map[int32]check{}
+	}
+	if _, noted := v.chunks[e.pack][e.index]; !noted {
+		v.chunks[e.pack][e.index] = check{offset: e.offset, length: e.length, size: e.size, sum: e.sum, first: m}
+	}
+}
+
+// fault notes what is wrong with a backup.
+func (v *verification) fault(id envdb.BackupID, key, text string) {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	v.faults[id] = append(v.faults[id], text)
+	v.bad[key] = true
+}
+
+// sizes checks that the packs of all backups exist in their full sizes, and
+// marks those that do not.
+func (v *verification) sizes(ctx context.Context, backups []Backup) error {
+	ids := map[envdb.BackupID]bool{}
+	for _, b := range backups {
+		for _, p := range b.Manifest.Packs {
+			ids[p.Backup] = true
+		}
+	}
+	sizes, err := v.repo.packSizes(ctx, v.env, ids)
+	if err != nil {
+		return err
+	}
+	for _, b := range backups {
+		for _, p := range b.Manifest.Packs {
+			if _, checked := v.packs[p.ID()]; checked {
+				continue
+			}
+			v.packs[p.ID()] = ""
+			if fault := checkPack(p, sizes); fault != nil {
+				if err := v.badPack(ctx, p.ID(), fault); err != nil {
+					return err
+				}
+			}
+		}
+	}
+	return nil
+}
+
+// badPack notes and marks a pack that is damaged.
+func (v *verification) badPack(ctx context.Context, id PackID, fault error) error {
+	v.mu.Lock()
+	known := v.packs[id] != ""
+	if !known {
+		v.packs[id] = fault.Error()
+		v.bad[v.repo.keys.pack(v.env, id)] = true
+	}
+	v.mu.Unlock()
+	if known {
+		return nil
+	}
+	return v.repo.Mark(ctx, v.env, markBadPack+"/"+id.String())
+}
+
+// read reads every noted chunk once, pack after pack.
+func (v *verification) read(ctx context.Context) error {
+	var total int64
+	packs := make([]PackID, 0, len(v.chunks))
+	for id, chunks := range v.chunks {
+		packs = append(packs, id)
+		for _, c := range chunks {
+			total += c.length
+		}
+	}
+	slices.SortFunc(packs, func(a, b PackID) int {
+		return cmp.Or(cmp.Compare(a.Backup, b.Backup), cmp.Compare(a.Number, b.Number))
+	})
+	group, ctx := errgroup.WithContext(ctx)
+	group.SetLimit(verifyReaders)
+	var passed atomic.Int64
+	for _, id := range packs {
+		if v.packs[id] != "" {
+			continue // missing, or not of its size: marked already
+		}
+		for index, c := range v.chunks[id] {
+			group.Go(func() error {
+				err := v.readChunk(ctx, id, index, c)
+				v.opts.Report.Send(envdb.Progress{Step: "verify data", Done: passed.Add(c.length), Total: total, Unit: "bytes"})
+				return err
+			})
+		}
+	}
+	return group.Wait()
+}
+
+func (v *verification) readChunk(ctx context.Context, id PackID, index int32, c check) error {
+	reader := Reader{repo: v.repo, manifest: c.first}
+	ref := Ref{
+		Size: c.size, SHA256: c.sum, Offset: c.offset, Length: c.length, Index: int(index),
+		Pack: Pack{Backup: id.Backup, Number: id.Number},
+	}
+	_, err := reader.read(ctx, ref, nil)
+	if isDamage(err) {
+		return v.badPack(ctx, id, fmt.Errorf("chunk %d at byte %d: %w", index, c.offset, err))
+	}
+	if err != nil {
+		return err
+	}
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	v.done.chunks++
+	v.done.bytes += c.length
+	return nil
+}
+
+// report puts together what was found.
+func (v *verification) report(backups []Backup) VerifyReport {
+	report := VerifyReport{
+		Environment: v.env, ReadData: v.opts.ReadData, Backups: make([]VerifiedBackup, 0, len(backups)),
+		Packs: len(v.packs), Chunks: v.done.chunks, Bytes: v.done.bytes, Bad: []string{},
+	}
+	for _, b := range backups {
+		found := VerifiedBackup{ID: b.ID(), Problems: append([]string{}, v.faults[b.ID()]...)}
+		for _, p := range b.Manifest.Packs {
+			if fault := v.packs[p.ID()]; fault != "" {
+				found.Problems = append(found.Problems, fmt.Sprintf("pack %s: %s", p.ID(), fault))
+			}
+		}
+		// A mark of an earlier day counts until it is removed.
+		for _, damaged := range b.Damaged {
+			if !slices.ContainsFunc(found.Problems, func(s string) bool { return len(s) > len(damaged) && s[:len(damaged)] == damaged }) {
+				found.Problems = append(found.Problems, damaged+": it was marked bad")
+			}
+		}
+		report.Backups = append(report.Backups, found)
+	}
+	for key := range v.bad {
+		report.Bad = append(report.Bad, key)
+	}
+	slices.Sort(report.Bad)
+	return report
+}
