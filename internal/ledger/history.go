@@ -177,7 +177,8 @@ func (l *Ledger) whyDead(ctx context.Context, run *Run) (string, error) {
 // is what people are shown, and nobody takes a lease over for it.
 func (l *Ledger) whySilent(h Holder, state *leaseState) string {
 	const old = 5 * time.Minute
-	if l.lifeOf(h) == dead || l.config.Now().Sub(state.modified) > old {
+	stale := !state.modified.IsZero() && l.config.Now().Sub(state.modified) > old
+	if stale || l.lifeOf(h) == dead {
 		return fmt.Sprintf("%s gives no sign of life", h.Host)
 	}
 	return ""

@@ -11,6 +11,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"time"
 
 	"github.com/envdb/envdb"
 )
@@ -29,6 +30,7 @@ type memory struct {
 type memoryObject struct {
 	content []byte
 	tag     envdb.Tag
+	at      time.Time
 }
 
 func (m *memory) failing(op, key string) error {
@@ -73,7 +75,7 @@ func (m *memory) Put(ctx context.Context, key string, body io.Reader, cond envdb
 	}
 	m.version++
 	tag := envdb.Tag(fmt.Sprint(m.version))
-	m.objects[key] = memoryObject{content: content, tag: tag}
+	m.objects[key] = memoryObject{content: content, tag: tag, at: time.Now()}
 	if m.after != nil {
 		if err := m.after("put", key); err != nil {
 			return "", err
@@ -95,7 +97,7 @@ func (m *memory) Get(ctx context.Context, key string, _ envdb.Span) (io.ReadClos
 	if !ok {
 		return nil, envdb.Object{}, fmt.Errorf("get %s: %w", key, fs.ErrNotExist)
 	}
-	return io.NopCloser(bytes.NewReader(o.content)), envdb.Object{Key: key, Size: int64(len(o.content)), Tag: o.tag}, nil
+	return io.NopCloser(bytes.NewReader(o.content)), envdb.Object{Key: key, Size: int64(len(o.content)), Tag: o.tag, Modified: o.at}, nil
 }
 
 func (m *memory) List(_ context.Context, prefix string) iter.Seq2[envdb.Object, error] {
@@ -133,4 +135,11 @@ func (m *memory) keys(prefix string) []string {
 		}
 	}
 	return keys
+}
+
+// deaf is a store that ignores conditions, as some endpoints do.
+type deaf struct{ *memory }
+
+func (d deaf) Put(ctx context.Context, key string, body io.Reader, _ envdb.Condition) (envdb.Tag, error) {
+	return d.memory.Put(ctx, key, body, envdb.Condition{})
 }
