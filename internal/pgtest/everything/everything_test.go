@@ -48,6 +48,33 @@ func TestSurvivesDumpAndRestore(t *testing.T) {
 	}
 }
 
+// kinds are the types of entries that pg_dump --schema-only can write, but for
+// SECURITY LABEL and for those of whole clusters.
+var kinds = []string{
+	"ACCESS METHOD", "ACL", "AGGREGATE", "CAST", "CHECK CONSTRAINT", "COLLATION", "COMMENT", "CONSTRAINT", "CONVERSION",
+	"DEFAULT", "DEFAULT ACL", "DOMAIN", "EVENT TRIGGER", "EXTENSION", "FK CONSTRAINT", "FOREIGN DATA WRAPPER", "FOREIGN TABLE",
+	"FUNCTION", "INDEX", "INDEX ATTACH", "MATERIALIZED VIEW", "OPERATOR", "OPERATOR CLASS", "OPERATOR FAMILY", "POLICY",
+	"PROCEDURAL LANGUAGE", "PROCEDURE", "PUBLICATION", "PUBLICATION TABLE", "PUBLICATION TABLES IN SCHEMA", "ROW SECURITY",
+	"RULE", "SCHEMA", "SEQUENCE", "SEQUENCE OWNED BY", "SERVER", "SHELL TYPE", "STATISTICS", "SUBSCRIPTION", "TABLE",
+	"TABLE ATTACH", "TEXT SEARCH CONFIGURATION", "TEXT SEARCH DICTIONARY", "TEXT SEARCH PARSER", "TEXT SEARCH TEMPLATE",
+	"TRANSFORM", "TRIGGER", "TYPE", "USER MAPPING", "VIEW",
+}
+
+func TestHoldsEveryKindOfObject(t *testing.T) {
+	t.Parallel()
+	s := pgtest.Start(t)
+	const prefix = "kinds"
+	t.Cleanup(func() { s.Exec(t, cluster.Superuser, everything.DropRolesSQL(prefix)) })
+	db := s.CreateDatabase(t)
+	s.Exec(t, db, everything.SQL(prefix))
+	text := dump(t, s.URL(db), "--schema-only")
+	for _, kind := range kinds {
+		if !bytes.Contains(text, []byte("; Type: "+kind+"; Schema: ")) {
+			t.Errorf("pg_dump shows no %s", kind)
+		}
+	}
+}
+
 func TestRolesHaveThePrefix(t *testing.T) {
 	t.Parallel()
 	s := pgtest.Start(t)
@@ -91,18 +118,27 @@ func TestOddTables(t *testing.T) {
 // error.
 func restore(t *testing.T, from, to envdb.ConnString) {
 	t.Helper()
+	psql := exec.CommandContext(t.Context(), program(t, "psql"), "-X", "-q", "-o", "/dev/null", "-v", "ON_ERROR_STOP=1", "--dbname="+to.Reveal())
+	psql.Stdin = bytes.NewReader(dump(t, from))
+	if out, err := psql.CombinedOutput(); err != nil {
+		t.Fatalf("psql: %v\n%s", err, out)
+	}
+}
+
+func dump(t *testing.T, from envdb.ConnString, options ...string) []byte {
+	t.Helper()
+	text, err := exec.CommandContext(t.Context(), program(t, "pg_dump"), append(options, "--dbname="+from.Reveal())...).Output()
+	if err != nil {
+		t.Fatalf("pg_dump: %v", err)
+	}
+	return text
+}
+
+func program(t *testing.T, name string) string {
+	t.Helper()
 	programs, err := cluster.Find(0)
 	if err != nil {
 		t.Fatal(err)
 	}
-	dump := exec.CommandContext(t.Context(), filepath.Join(programs.Dir, "pg_dump"), "--dbname="+from.Reveal())
-	text, err := dump.Output()
-	if err != nil {
-		t.Fatalf("pg_dump: %v", err)
-	}
-	psql := exec.CommandContext(t.Context(), filepath.Join(programs.Dir, "psql"), "-X", "-q", "-o", "/dev/null", "-v", "ON_ERROR_STOP=1", "--dbname="+to.Reveal())
-	psql.Stdin = bytes.NewReader(text)
-	if out, err := psql.CombinedOutput(); err != nil {
-		t.Fatalf("psql: %v\n%s", err, out)
-	}
+	return filepath.Join(programs.Dir, name)
 }
