@@ -1,0 +1,220 @@
+package generation
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+
+	"github.com/envdb/envdb"
+	"github.com/envdb/envdb/internal/postgres"
+)
+
+// detachLimit is how long detaching one subscription may take. PostgreSQL may
+// try to reach its publisher.
+const detachLimit = "20s"
+
+// Recorded reports whether a run record named a database before it was
+// created. It is what tells a database that a crash left without a marker from
+// somebody else's.
+type Recorded func(database string) bool
+
+// Discard drops a dark or previous version, whatever is connected to it. It
+// never drops the live version, nor what envdb did not make. op is the
+// operation that w must allow; recorded may be nil.
+func (g *Generations) Discard(ctx context.Context, w envdb.Writable, op envdb.Operation, nameOrID string, recorded Recorded) error {
+	if err := g.allowed(w, op); err != nil {
+		return err
+	}
+	v, err := g.Find(ctx, nameOrID)
+	if err != nil {
+		return err
+	}
+	return g.drop(ctx, v, recorded)
+}
+
+// droppable fails for a version that is never dropped.
+func (g *Generations) droppable(v Version, recorded Recorded) error {
+	refuse := func(why, next string) error {
+		return envdb.Fail(envdb.ErrRefused, "database %s is not dropped: %s", v.Name, why).
+			WithState("nothing was changed").WithNext("%s", next)
+	}
+	byHand := "if nobody needs it: DROP DATABASE " + postgres.Quote(v.Name)
+	switch {
+	case v.Name == g.base || v.State == envdb.Live:
+		return refuse("it is live", "see `envdb versions "+g.env.Name+"`")
+	case v.State == "":
+		return refuse("it is no version of "+g.env.Name, "see `envdb versions "+g.env.Name+"`")
+	case v.Marker == nil && v.State == envdb.Dark && v.Comment == "" && recorded != nil && recorded(v.Name):
+		return nil
+	case v.Marker == nil:
+		return refuse(v.Unmarked, byHand)
+	case v.Marker.Foreign || v.State == envdb.Aside:
+		return refuse("envdb did not make it", byHand)
+	}
+	return nil
+}
+
+// drop drops the version. What it is, is read again in the session that drops
+// it, right before.
+func (g *Generations) drop(ctx context.Context, v Version, recorded Recorded) error {
+	if err := g.stillDroppable(ctx, v, recorded); err != nil {
+		return err
+	}
+	if err := g.detach(ctx, v); err != nil {
+		return err
+	}
+	err := g.session.do(ctx, slow, func(ctx context.Context, conn *pgx.Conn) error {
+		if err := g.recheck(ctx, conn, v, recorded); err != nil {
+			return err
+		}
+		_, err := conn.Exec(ctx, "DROP DATABASE "+postgres.Quote(v.Name)+" WITH (FORCE)")
+		return g.explain(err, "drop database "+v.Name)
+	})
+	if err != nil {
+		return err
+	}
+	g.log.Info("database dropped", "env", g.env.Name, "database", v.Name)
+	return nil
+}
+
+func (g *Generations) stillDroppable(ctx context.Context, v Version, recorded Recorded) error {
+	return g.session.do(ctx, quick, func(ctx context.Context, conn *pgx.Conn) error {
+		if err := g.recheck(ctx, conn, v, recorded); err != nil {
+			return err
+		}
+		if err := g.mayEnd(ctx, conn, v.OID); err != nil {
+			return err
+		}
+		return g.undroppable(ctx, conn, v)
+	})
+}
+
+// undroppable names the prepared transactions and used slots, with which
+// PostgreSQL refuses to drop a database.
+func (g *Generations) undroppable(ctx context.Context, conn *pgx.Conn, v Version) error {
+	for _, o := range obstacles() {
+		if o.what == subscribed {
+			continue // detached instead
+		}
+		if err := g.free(ctx, conn, v, o); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// recheck reads the version again.
+func (g *Generations) recheck(ctx context.Context, conn *pgx.Conn, v Version, recorded Recorded) error {
+	now, err := g.read(ctx, conn, v.Name)
+	if err != nil {
+		return err
+	}
+	if now.OID != v.OID {
+		return envdb.Fail(envdb.ErrBusy, "database %s is another one than a moment ago", v.Name).
+			WithState("nothing was changed").WithNext("run this again")
+	}
+	return g.droppable(now, recorded)
+}
+
+// detach drops the subscriptions inside the database without touching their
+// publishers: DROP SUBSCRIPTION would drop the publisher's slot, which may
+// belong to the database that this one was copied from; DROP DATABASE refuses
+// while there are any.
+func (g *Generations) detach(ctx context.Context, v Version) error {
+	names, err := g.subscriptions(ctx, v)
+	if err != nil || len(names) == 0 {
+		return err
+	}
+	conn, err := g.connect(ctx, v.Name)
+	if err != nil {
+		return err
+	}
+	defer closeConn(conn)
+	for _, name := range names {
+		q := postgres.Quote(name)
+		err := exec(ctx, conn, "SET statement_timeout = '"+detachLimit+"'",
+			"ALTER SUBSCRIPTION "+q+" DISABLE",
+			"ALTER SUBSCRIPTION "+q+" SET (slot_name = NONE)",
+			"DROP SUBSCRIPTION "+q)
+		if err != nil {
+			return g.explain(err, fmt.Sprintf("detach subscription %s in %s", name, v.Name))
+		}
+		g.log.Warn("subscription dropped; its slot on the publisher, if it had one, was left alone", "database", v.Name, "subscription", name)
+	}
+	return nil
+}
+
+func (g *Generations) subscriptions(ctx context.Context, v Version) (names []string, err error) {
+	err = g.session.do(ctx, quick, func(ctx context.Context, conn *pgx.Conn) error {
+		rows, err := conn.Query(ctx, "SELECT subname::text FROM pg_subscription WHERE subdbid = $1 ORDER BY 1", v.OID)
+		if err != nil {
+			return g.explain(err, "look for subscriptions")
+		}
+		names, err = pgx.CollectRows(rows, pgx.RowTo[string])
+		return g.explain(err, "look for subscriptions")
+	})
+	return names, err
+}
+
+// Leftovers returns what runs that are dead left behind: versions that they
+// did not finish, databases that they recorded and created but did not get to
+// mark, and databases whose dropping was interrupted. The caller says which
+// runs are alive and which databases a run recorded; it discards what it gets.
+func (g *Generations) Leftovers(ctx context.Context, alive func(run string) bool, recorded Recorded) ([]Version, error) {
+	versions, err := g.List(ctx)
+	if err != nil {
+		return nil, err
+	}
+	return slices.DeleteFunc(versions, func(v Version) bool {
+		if g.droppable(v, recorded) != nil {
+			return true
+		}
+		switch {
+		case v.Broken, v.Marker == nil:
+			return false
+		case v.State == Building:
+			return v.Marker.Run == g.run || alive(v.Marker.Run)
+		}
+		return true
+	}), nil
+}
+
+// CleanUp discards the leftovers, and returns the names of what is gone. What
+// cannot be dropped does not keep the rest.
+func (g *Generations) CleanUp(ctx context.Context, w envdb.Writable, op envdb.Operation, alive func(run string) bool, recorded Recorded) (gone []string, err error) {
+	if err := g.allowed(w, op); err != nil {
+		return nil, err
+	}
+	found, err := g.Leftovers(ctx, alive, recorded)
+	if err != nil {
+		return nil, err
+	}
+	var errs []error
+	for _, v := range found {
+		if err := g.drop(ctx, v, recorded); err != nil {
+			errs = append(errs, err)
+			continue
+		}
+		gone = append(gone, v.Name)
+	}
+	return gone, errors.Join(errs...)
+}
+
+// tidyLimit is how long tidying up after a failure may take.
+const tidyLimit = 2 * time.Minute
+
+// Abandon discards the version that this run is building, also after ctx was
+// cancelled. It joins what went wrong with cause, the reason for giving up.
+func (g *Generations) Abandon(ctx context.Context, w envdb.Writable, op envdb.Operation, d *Dark, cause error) error {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), tidyLimit)
+	defer cancel()
+	err := g.Discard(ctx, w, op, d.Name, nil)
+	if err == nil {
+		return cause
+	}
+	return errors.Join(cause, fmt.Errorf("database %s was left behind; the next run drops it: %w", d.Name, err))
+}

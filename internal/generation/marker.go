@@ -1,0 +1,110 @@
+package generation
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/envdb/envdb"
+)
+
+// Building is the state of a version that its run has not finished yet. It is
+// not among envdb's states of a version because nobody may use one.
+const Building envdb.VersionState = "building"
+
+// markerPrefix begins the line of a database's comment that holds the marker.
+// The lines before it are the user's comment.
+const markerPrefix = "envdb: "
+
+// Marker is what a database says of itself, as JSON in its comment.
+type Marker struct {
+	Environment string `json:"environment"`
+	// Base is the name of the environment's live version. It keeps apart two
+	// environments of one name in two projects on one server.
+	Base  string             `json:"base"`
+	ID    string             `json:"id"`
+	State envdb.VersionState `json:"state"`
+	// Foreign says that envdb did not make the database: whatever becomes of
+	// it, it is never dropped.
+	Foreign bool `json:"foreign,omitempty"`
+
+	Source     string           `json:"source,omitempty"` // the environment whose data it holds
+	Backup     string           `json:"backup,omitempty"` // the id of the backup it was filled from
+	Point      time.Time        `json:"point,omitzero"`   // the moment of the data
+	Digest     string           `json:"digest,omitempty"` // of the inputs of a seed
+	Neutrality envdb.Neutrality `json:"neutrality,omitempty"`
+
+	Run      string    `json:"run,omitempty"` // the run that built it
+	Created  time.Time `json:"created,omitzero"`
+	Promoted time.Time `json:"promoted,omitzero"` // when it last became live
+	Retired  time.Time `json:"retired,omitzero"`  // when it last stopped being live
+
+	// Pausing says that the pooler was paused for this version's promote. A
+	// promote removes it at its end, so one that is found tells of a crash.
+	Pausing bool `json:"pausing,omitempty"`
+
+	SystemIdentifier string `json:"system_identifier"`
+	OID              uint32 `json:"oid"`
+}
+
+// errNoMarker is why a database without any marker is not ours.
+var errNoMarker = errors.New("it has no marker")
+
+// SplitComment returns the user's part of a database's comment and the marker,
+// which is nil if there is none or if it cannot be read. A comment that only
+// looks like a marker is the user's.
+func SplitComment(comment string) (user string, m *Marker) {
+	head, line, found := cutLast(comment)
+	if !found {
+		return comment, nil
+	}
+	read := new(Marker)
+	if err := json.Unmarshal([]byte(line), read); err != nil || read.Environment == "" {
+		return comment, nil
+	}
+	return head, read
+}
+
+// cutLast splits a comment before the last line that begins as a marker does.
+func cutLast(comment string) (head, line string, found bool) {
+	at := strings.LastIndex(comment, "\n"+markerPrefix)
+	switch {
+	case at >= 0:
+		return comment[:at], comment[at+1+len(markerPrefix):], true
+	case strings.HasPrefix(comment, markerPrefix):
+		return "", comment[len(markerPrefix):], true
+	}
+	return comment, "", false
+}
+
+// JoinComment returns a comment that holds the user's text and the marker.
+func JoinComment(user string, m Marker) (string, error) {
+	text, err := json.Marshal(m)
+	if err != nil {
+		return "", fmt.Errorf("marker: %w", err)
+	}
+	if user == "" {
+		return markerPrefix + string(text), nil
+	}
+	return user + "\n" + markerPrefix + string(text), nil
+}
+
+// check returns nil if the marker is that of the environment's database with
+// the oid on the server, and otherwise says what differs.
+func (m *Marker) check(environment, base, system string, oid uint32) error {
+	switch {
+	case m == nil:
+		return errNoMarker
+	case m.Environment != environment:
+		return fmt.Errorf("its marker is of environment %q", m.Environment)
+	case m.Base != base:
+		return fmt.Errorf("its marker is of database %q", m.Base)
+	case m.SystemIdentifier != system:
+		return fmt.Errorf("its marker is of another server (%s)", m.SystemIdentifier)
+	case m.OID != oid:
+		return fmt.Errorf("its marker is of another database (oid %d)", m.OID)
+	}
+	return nil
+}

@@ -1,0 +1,79 @@
+package generation
+
+import (
+	"context"
+	"slices"
+
+	"github.com/envdb/envdb"
+)
+
+// RollbackOptions say what to go back to.
+type RollbackOptions struct {
+	// To is the name or id of the version; empty is the newest previous one.
+	// A foreign database that was moved aside must be named.
+	To string
+	// Properties are what the version gets; nil is what it had when it was
+	// live.
+	Properties *Properties
+}
+
+// Rollback makes a previous version live again, and the live one previous.
+// Nothing is dropped, so a rollback can itself be rolled back.
+func (g *Generations) Rollback(ctx context.Context, w envdb.Writable, o RollbackOptions) (Promotion, error) {
+	if err := g.allowed(w, envdb.OpRollback); err != nil {
+		return Promotion{}, err
+	}
+	back, err := g.way(ctx, o.To)
+	if err != nil {
+		return Promotion{}, err
+	}
+	properties, err := g.had(ctx, back, o.Properties)
+	if err != nil {
+		return Promotion{}, err
+	}
+	x, err := g.plan(ctx, back, PromoteOptions{Properties: properties})
+	if err != nil {
+		return Promotion{}, err
+	}
+	p, err := g.swap(ctx, x)
+	if err != nil {
+		return Promotion{}, err
+	}
+	g.log.Info("version is live again", "env", g.env.Name, "database", p.Live.Name, "was", p.Was, "held", p.Held, "ended", p.Ended)
+	return p, nil
+}
+
+// way returns the version to go back to.
+func (g *Generations) way(ctx context.Context, to string) (Version, error) {
+	versions, err := g.List(ctx)
+	if err != nil {
+		return Version{}, err
+	}
+	if to == "" {
+		i := slices.IndexFunc(versions, func(v Version) bool { return v.State == envdb.Previous && v.Marker != nil && !v.Broken })
+		if i < 0 {
+			return Version{}, envdb.Fail(envdb.ErrNotFound, "%s has no previous version", g.env.Name).
+				WithState("nothing was changed").
+				WithNext("bring it back from a backup: `envdb help back`, or name a version of `envdb versions %s`", g.env.Name)
+		}
+		return versions[i], nil
+	}
+	v, err := g.find(versions, to)
+	if err != nil {
+		return v, err
+	}
+	if v.Broken || v.Marker == nil || v.State != envdb.Previous && v.State != envdb.Aside {
+		return v, envdb.Fail(envdb.ErrRefused, "%s was never live: it is %s", v.Name, v.State).
+			WithState("nothing was changed").WithNext("see `envdb versions %s`", g.env.Name)
+	}
+	return v, nil
+}
+
+// had returns the properties that the version has, unless others are given.
+func (g *Generations) had(ctx context.Context, v Version, given *Properties) (*Properties, error) {
+	if given != nil {
+		return given, nil
+	}
+	p, err := g.propertiesOf(ctx, v.Name)
+	return &p, err
+}
