@@ -1,0 +1,84 @@
+package logical
+
+import (
+	"cmp"
+	"context"
+	"slices"
+
+	"github.com/jackc/pgx/v5"
+)
+
+// Inventory lists what is in the database of conn, object by object, but for
+// what belongs to PostgreSQL itself or to an extension. The session must be a
+// pinned one: definitions are read with an empty search path. Of two servers of
+// one major version, equal objects have equal digests; of two versions, those
+// digests may differ that PostgreSQL writes in its own words (views, rules,
+// functions, triggers, policies, expressions).
+//
+// A class is one word or two for each kind of object; see inventoryQueries.
+// What a copy may differ in on purpose is a class of its own: "owner", "acl",
+// "column acl", "default acl", "policy role", "event trigger state",
+// "publication", "publication table", "publication schema", "subscription" and
+// "user mapping".
+func Inventory(ctx context.Context, conn *pgx.Conn) ([]Object, error) {
+	var objects []Object
+	for _, sql := range inventoryQueries() {
+		found, err := inventoryPart(ctx, conn, sql)
+		if err != nil {
+			return nil, explain(err, "read the inventory")
+		}
+		objects = append(objects, found...)
+	}
+	slices.SortFunc(objects, func(a, b Object) int {
+		return cmp.Or(cmp.Compare(a.Class, b.Class), cmp.Compare(a.Identity, b.Identity), cmp.Compare(a.Digest, b.Digest))
+	})
+	return objects, nil
+}
+
+// inventoryQueries lists the queries, each for some classes. All yield class,
+// identity and definition; what is being dropped has no identity, and is
+// left out.
+func inventoryQueries() []string {
+	return []string{
+		inventorySchemas, inventoryExtensions,
+		inventoryRelations, inventorySequences, inventoryColumns, inventoryConstraints, inventoryIndexes,
+		inventoryTriggers, inventoryRules, inventoryPolicies, inventoryPolicyRoles, inventoryStatistics,
+		inventoryFunctions, inventoryAggregates,
+		inventoryTypes, inventoryCasts, inventoryOperators, inventoryOperatorFamilies, inventoryOperatorClasses,
+		inventoryCollations, inventoryConversions, inventoryTextSearch, inventoryLanguages,
+		inventoryForeign, inventoryUserMappings, inventoryEventTriggers,
+		inventoryPublications, inventorySubscriptions,
+		inventoryOwners, inventoryACLs, inventoryDefaultACLs, inventoryComments, inventoryLabels,
+	}
+}
+
+func inventoryPart(ctx context.Context, conn *pgx.Conn, sql string) ([]Object, error) {
+	rows, err := conn.Query(ctx, sql)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	var objects []Object
+	for rows.Next() {
+		var class string
+		var identity, definition *string
+		if err := rows.Scan(&class, &identity, &definition); err != nil {
+			return nil, err
+		}
+		if identity == nil {
+			continue
+		}
+		o := Object{Class: class, Identity: *identity}
+		if definition != nil && *definition != "" {
+			o.Digest = HashRow([]byte(*definition)).String()
+		}
+		objects = append(objects, o)
+	}
+	return objects, rows.Err()
+}
+
+// readInventory puts the inventory into the catalogue.
+func (a *attempt) readInventory(ctx context.Context) (err error) {
+	a.catalogue.Objects, err = Inventory(ctx, a.sessions.leader)
+	return err
+}

@@ -1,0 +1,76 @@
+package logical
+
+import (
+	"context"
+	"fmt"
+)
+
+// rangeBytes is the most storage, including TOAST, that one range of blocks
+// holds; the least is half of it, because lengths are powers of two.
+const rangeBytes = 64 << 20
+
+// blockRange is a run of blocks of a table: from the first to before the last.
+// An end of 0 is open, so that no row behind what was measured is left out.
+type blockRange struct{ from, to int64 }
+
+// whole is the range of a table that is read in one piece.
+func whole() []blockRange { return []blockRange{{}} }
+
+// where returns the range as a condition, or "".
+func (r blockRange) where() string {
+	switch {
+	case r.from == 0 && r.to == 0:
+		return ""
+	case r.to == 0:
+		return fmt.Sprintf("ctid >= '(%d,0)'", r.from)
+	case r.from == 0:
+		return fmt.Sprintf("ctid < '(%d,0)'", r.to)
+	}
+	return fmt.Sprintf("ctid >= '(%d,0)' AND ctid < '(%d,0)'", r.from, r.to)
+}
+
+// split divides a table of the given blocks, and bytes including TOAST, into
+// ranges. Their length depends on how dense a block is, not on how many there
+// are, so a table that grows keeps its ranges and gets more of them.
+func split(blocks, bytes int64) []blockRange {
+	if blocks <= 1 || bytes <= rangeBytes {
+		return whole()
+	}
+	length := int64(1)
+	for 2*length*bytes <= rangeBytes*blocks {
+		length *= 2
+	}
+	var ranges []blockRange
+	for from := int64(0); from < blocks; from += length {
+		ranges = append(ranges, blockRange{from, from + length})
+	}
+	ranges[len(ranges)-1].to = 0
+	return ranges
+}
+
+// measure reads the sizes of the tables and divides them. It runs behind the
+// locks: what the snapshot sees cannot lie outside of what is there now.
+func (a *attempt) measure(ctx context.Context) error {
+	type size struct {
+		OID           uint32
+		Blocks, Bytes int64
+	}
+	oids := make([]uint32, 0, len(a.sources))
+	for _, s := range a.sources {
+		oids = append(oids, s.OID)
+	}
+	sizes, err := query[size](ctx, a.sessions.leader, `
+SELECT oid, pg_relation_size(oid) / current_setting('block_size')::int, pg_table_size(oid)
+  FROM unnest($1::oid[]) WITH ORDINALITY AS u (oid, n) ORDER BY n`, oids)
+	if err != nil {
+		return explain(err, "measure the tables")
+	}
+	for i, size := range sizes {
+		s := a.sources[i]
+		s.size, s.ranges = size.Bytes, whole()
+		if s.Heap && s.Condition == "" {
+			s.ranges = split(size.Blocks, size.Bytes)
+		}
+	}
+	return nil
+}
