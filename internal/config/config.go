@@ -23,8 +23,9 @@ type Config struct {
 	Jobs int
 	// Home is where this machine keeps what is not in the store yet.
 	Home string
-	// Warnings are what a person should look at.
-	Warnings []Warning
+	// Warnings are what a person should change; Notes say where this version
+	// does less with a key than one may think.
+	Warnings, Notes []Warning
 
 	store        text
 	storeDir     string // relative paths in the store's URL start here
@@ -68,6 +69,7 @@ func (l Loader) parse(path string, content []byte, flags *pflag.FlagSet) (*Confi
 		return nil, err
 	}
 	c.Warnings = append(doc.warnings, l.strayVariables(c.variables())...)
+	c.Notes = doc.notes
 	return c, nil
 }
 
@@ -108,11 +110,11 @@ func (c *Config) readEnvironments(v value) {
 func (c *Config) checkTwins() {
 	for i, d := range c.environments {
 		for _, other := range c.environments[:i] {
-			if strings.EqualFold(d.key, other.key) {
-				d.doc.fault(d.entry.at, "", "environments: %q and %q differ only in case", other.key, d.key)
+			if strings.EqualFold(d.Name, other.Name) {
+				d.doc.fault(d.entry.at, "", "environments: %q and %q differ only in case", other.Name, d.Name)
 			}
 			if !d.url.empty() && d.url.raw == other.url.raw {
-				d.url.fault("is the url of %s too; each environment has a database of its own", other.key)
+				d.url.fault("is the url of %s too; each environment has a database of its own", other.Name)
 			}
 		}
 	}
@@ -152,7 +154,7 @@ func (c *Config) Environments() []Environment {
 // ErrUnset; then name, tier and settings stand in the result nevertheless, so
 // that a protected environment can be recognised by its recorded identity.
 func (c *Config) Environment(name string) (Environment, error) {
-	i := slices.IndexFunc(c.environments, func(d *declaration) bool { return d.key == name })
+	i := slices.IndexFunc(c.environments, func(d *declaration) bool { return d.Name == name })
 	if i < 0 {
 		return Environment{}, c.unknown(name)
 	}

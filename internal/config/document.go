@@ -22,12 +22,14 @@ type document struct {
 	anchors  map[string]ast.Node
 	faults   Faults
 	warnings []Warning
+	notes    []Warning
+	listed   map[string]bool // mappings whose known keys were listed
 }
 
 // parse reads YAML. The error is a Problem with the position.
 func parse(name, dir string, text []byte) (*document, value, error) {
 	plain := strings.ReplaceAll(strings.TrimPrefix(string(text), "\ufeff"), "\r\n", "\n")
-	d := &document{name: name, dir: dir, lines: strings.Split(plain, "\n"), anchors: map[string]ast.Node{}}
+	d := &document{name: name, dir: dir, lines: strings.Split(plain, "\n"), anchors: map[string]ast.Node{}, listed: map[string]bool{}}
 	file, err := parser.ParseBytes([]byte(plain), 0)
 	if err != nil {
 		return nil, value{}, d.syntax(err)
@@ -39,12 +41,12 @@ func parse(name, dir string, text []byte) (*document, value, error) {
 		case body == nil:
 			body = doc.Body
 		default:
-			d.fault(doc.Body.GetToken().Position, "", "a second document begins here; the file holds one")
+			d.fault(start(doc.Body), "", "a second document begins here; the file holds one")
 			return nil, value{}, d.faults.problem(envdb.ErrMisuse)
 		}
 	}
 	if body == nil || body.Type() == ast.NullType {
-		return nil, value{}, envdb.Fail(envdb.ErrMisuse, "%s is empty", name).WithNext("envdb init writes a commented one")
+		return nil, value{}, envdb.Fail(envdb.ErrMisuse, "%s is empty", name).WithState("nothing was changed").WithNext("envdb init writes a commented one")
 	}
 	ast.Walk(anchorFinder(d.anchors), body)
 	return d, value{doc: d, node: body}, nil
@@ -67,7 +69,7 @@ func (d *document) syntax(err error) error {
 	if !errors.As(err, &at) || at.GetToken() == nil {
 		return envdb.Fail(envdb.ErrMisuse, "%s: %s", d.name, mask(err.Error())).WithNext("correct the file")
 	}
-	d.fault(at.GetToken().Position, "", "%s", mask(at.GetMessage()))
+	d.fault(at.GetToken().Position, "", "%s", mask(strings.ReplaceAll(at.GetMessage(), "\t", `\t`)))
 	return d.faults.problem(envdb.ErrMisuse)
 }
 
@@ -85,9 +87,10 @@ func (d *document) faultAt(at *token.Position, hint, message string) Fault {
 
 // warn records that a person should look at a line.
 func (d *document) warn(at *token.Position, format string, args ...any) {
-	w := Warning{File: d.name, Text: fmt.Sprintf(format, args...)}
-	if at != nil {
-		w.Line = at.Line
-	}
-	d.warnings = append(d.warnings, w)
+	d.warnings = append(d.warnings, Warning{File: d.name, Line: at.Line, Text: fmt.Sprintf(format, args...)})
+}
+
+// note records what a person may not expect of a line that is right.
+func (d *document) note(at *token.Position, format string, args ...any) {
+	d.notes = append(d.notes, Warning{File: d.name, Line: at.Line, Text: fmt.Sprintf(format, args...)})
 }

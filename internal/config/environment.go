@@ -38,8 +38,9 @@ type Environment struct {
 	Roles          Roles
 	SkipExtensions []string
 	// Settings are the environment's own database settings: they win over
-	// those of the source. Names are as in ALTER DATABASE … SET.
-	Settings map[string]string
+	// those of the source. Names are as in ALTER DATABASE … SET. Values may
+	// come from references, so they are not shown.
+	Settings map[string]string `json:"-"`
 	// KeepSettings names custom (dotted) settings of the source that are
 	// carried over; the others are not.
 	KeepSettings []string
@@ -70,35 +71,37 @@ const (
 // environment reads one entry of environments.
 func (e entry) environment() *declaration {
 	d := &declaration{entry: e, settings: map[string]text{}}
-	d.Name = e.key
+	d.Name = e.name
 	d.KeepPrevious = defaultKeepPrevious
 	d.Roles = MapRoles
 	d.Backup = defaultBackup()
-	if strings.ContainsAny(e.key, "*?{") {
+	if strings.ContainsAny(e.name, "*?{") {
 		e.doc.fault(e.at, "name the environment", "%s: this version of envdb has no patterns of environments", e.path)
 		return d
 	}
-	if err := envdb.CheckName(e.key); err != nil {
+	if err := envdb.CheckName(e.name); err != nil {
 		e.doc.fault(e.at, "", "environments: %v", err)
 	}
 	seen := e.object(fields{
-		"tier":             func(v value) { d.Tier = v.tier() },
-		"url":              func(v value) { d.url = v.connection() },
-		"direct_url":       func(v value) { d.directURL = v.connection() },
-		"maintenance_db":   func(v value) { d.maintenanceDB = v.references() },
-		"pooler":           d.readPooler,
-		"protected":        func(v value) { d.MarkedProtected = v.boolean() },
-		"keep_previous":    func(v value) { d.KeepPrevious = v.integer(0) },
-		"labels":           func(v value) { d.Labels = v.words() },
-		"links":            func(v value) { d.Links = v.words() },
-		"release_query":    func(v value) { d.ReleaseQuery = v.raw() },
-		"roles":            func(v value) { d.Roles = Roles(v.choice(string(MapRoles), string(CreateRoles), string(FailRoles))) },
+		"tier":           func(v value) { d.Tier = v.tier() },
+		"url":            func(v value) { d.url = v.connection() },
+		"direct_url":     func(v value) { d.directURL = v.connection() },
+		"maintenance_db": func(v value) { d.maintenanceDB = v.references() },
+		"pooler":         d.readPooler,
+		"protected":      func(v value) { d.MarkedProtected = v.boolean() },
+		"keep_previous":  func(v value) { d.KeepPrevious = v.integer(0) },
+		"labels":         func(v value) { d.Labels = v.words() },
+		"links":          func(v value) { d.Links = v.words() },
+		"release_query":  func(v value) { d.ReleaseQuery = v.raw() },
+		"roles": func(v value) {
+			d.Roles = Roles(v.choice("way", string(MapRoles), string(CreateRoles), string(FailRoles)))
+		},
 		"extensions":       func(v value) { v.object(fields{"skip": func(v value) { d.SkipExtensions = v.texts() }}) },
 		"settings":         d.readSettings,
 		"keep_settings":    d.readKeepSettings,
 		"connection_limit": func(v value) { n := v.integer(-1); d.ConnectionLimit = &n },
 		"jobs":             func(v value) { d.Jobs = v.jobs() },
-		"backup":           func(v value) { d.Backup = v.backup(e.key) },
+		"backup":           func(v value) { d.Backup = v.backup(e.name) },
 		"mirror":           d.readMirror,
 	})
 	e.require(seen, "tier", "url")
@@ -113,7 +116,7 @@ func (v value) tier() envdb.Tier {
 	for _, t := range envdb.Tiers() {
 		names = append(names, string(t))
 	}
-	return envdb.Tier(v.choice(names...))
+	return envdb.Tier(v.choice("tier", names...))
 }
 
 func (v value) jobs() int {
@@ -128,7 +131,7 @@ func (v value) jobs() int {
 func (v value) words() map[string]string {
 	words := map[string]string{}
 	for _, e := range v.entries() {
-		words[e.key] = e.text()
+		words[e.name] = e.text()
 	}
 	return words
 }
@@ -146,11 +149,11 @@ var settingName = regexp.MustCompile(`^[A-Za-z_][A-Za-z0-9_$]*(\.[A-Za-z_][A-Za-
 
 func (d *declaration) readSettings(v value) {
 	for _, e := range v.entries() {
-		if !settingName.MatchString(e.key) {
-			e.doc.fault(e.at, "", "%s: %q is not the name of a setting", v.path, e.key)
+		if !settingName.MatchString(e.name) {
+			e.doc.fault(e.at, "", "%s: %q is not the name of a setting", v.path, e.name)
 			continue
 		}
-		d.settings[e.key] = e.setting()
+		d.settings[e.name] = e.setting()
 	}
 }
 
@@ -220,21 +223,25 @@ func (d *declaration) checkMirror(all []*declaration) {
 	if d.Mirror.From == "" {
 		return
 	}
-	source := slices.IndexFunc(all, func(o *declaration) bool { return o.key == d.Mirror.From })
+	source := slices.IndexFunc(all, func(o *declaration) bool { return o.Name == d.Mirror.From })
 	switch {
-	case d.Mirror.From == d.key:
-		d.from.fault("%s cannot be mirrored into itself", d.key)
+	case d.Mirror.From == d.Name:
+		d.from.fault("%s cannot be mirrored into itself", d.Name)
 	case source < 0:
-		d.from.hint(fmt.Sprintf("environments are %s", strings.Join(keysOf(all), ", ")), "there is no environment %q", d.Mirror.From)
+		hint := "environments are " + strings.Join(keysOf(all), ", ")
+		if near := nearest(d.Mirror.From, keysOf(all)); near != "" {
+			hint = fmt.Sprintf("did you mean %q?", near)
+		}
+		d.from.hint(hint, "there is no environment %q", d.Mirror.From)
 	case d.Protected():
-		d.from.fault("%s is protected (tier %s): nothing is mirrored into it", d.key, d.Tier)
+		d.from.fault("%s is protected (tier %s): nothing is mirrored into it", d.Name, d.Tier)
 	}
 }
 
 func keysOf(all []*declaration) []string {
 	keys := make([]string, len(all))
 	for i, d := range all {
-		keys[i] = d.key
+		keys[i] = d.Name
 	}
 	return keys
 }

@@ -29,7 +29,7 @@ func (f Fault) Error() string {
 type Faults []Fault
 
 // mostFaults is how many faults are written out: the first ones matter.
-const mostFaults = 8
+const mostFaults = 12
 
 // Error returns all faults, up to a number that a person reads.
 func (fs Faults) Error() string {

@@ -41,7 +41,7 @@ func (v value) backup(env string) Backup {
 		}
 	}
 	if ladder, found := seen["ladder"]; found {
-		v.doc.warn(ladder.at, "%s: this version has no daemon; run `envdb backup %s` from cron", ladder.path, env)
+		v.doc.note(ladder.at, "%s: this version has no daemon; run `envdb backup %s` from cron", ladder.path, env)
 	}
 	return b
 }
@@ -51,15 +51,16 @@ func (v value) method() backup.Method {
 		v.hint("use logical", "this version of envdb has no physical backups")
 		return ""
 	}
-	return backup.Method(v.choice(string(backup.Logical)))
+	return backup.Method(v.choice("method", string(backup.Logical)))
 }
 
 func (v value) ladder() schedule.Ladder {
+	before := len(v.doc.faults)
 	var rungs []time.Duration
 	for _, item := range v.list() {
 		rungs = append(rungs, item.duration())
 	}
-	if len(v.doc.faults) > 0 && len(rungs) == 0 {
+	if len(v.doc.faults) > before {
 		return nil
 	}
 	ladder, err := schedule.NewLadder(rungs...)
@@ -87,7 +88,7 @@ func (v value) keep() schedule.Keep {
 func (v value) keepRungs() map[time.Duration]int {
 	rungs := map[time.Duration]int{}
 	for _, e := range v.entries() {
-		rung, err := envdb.ParseDuration(e.key)
+		rung, err := envdb.ParseDuration(e.name)
 		if err != nil {
 			e.doc.fault(e.at, "", "%s: %v", v.path, err)
 			continue
@@ -133,7 +134,7 @@ func (d *declaration) readMirror(v value) {
 	})
 	v.require(seen, "from")
 	if at, found := seen["schedule"]; found {
-		v.doc.warn(at.at, "%s: this version has no daemon; run `envdb mirror %s %s` from cron", at.path, d.Mirror.From, d.key)
+		v.doc.note(at.at, "%s: this version has no daemon; run `envdb mirror %s %s` from cron", at.path, d.Mirror.From, d.Name)
 	}
 }
 

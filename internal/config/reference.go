@@ -149,7 +149,7 @@ func (t text) unset(next, format string, args ...any) error {
 
 // problem returns an error about the text's place in the file.
 func (t text) problem(message, next string, cause error) error {
-	f := t.doc.faultAt(t.at(), "", t.title()+": "+message)
+	f := t.doc.faultAt(t.at(), "", t.sentence(message))
 	return &envdb.Problem{
 		Kind: envdb.ErrPreflight, Text: f.Error(), Err: errors.Join(Faults{f}, cause),
 		State: "nothing was changed", Next: next,

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"maps"
+	"regexp"
 	"slices"
 	"strconv"
 	"strings"
@@ -23,12 +24,14 @@ type value struct {
 	// path names the value for people ("environments.prod.url"), schema for
 	// the table of refused keys ("environments.*.url").
 	path, schema string
+	// key is where the value's key stands; nil for the items of a list.
+	key *token.Position
 }
 
 // entry is one key of a mapping with its value.
 type entry struct {
-	key string
-	at  *token.Position // of the key
+	name string
+	at   *token.Position // of the name
 	value
 }
 
@@ -39,17 +42,40 @@ func (v value) at() *token.Position {
 	if v.node == nil {
 		return &token.Position{Line: 1, Column: 1}
 	}
-	return v.node.GetToken().Position
+	return start(v.node)
+}
+
+// start is where a node begins. The parser says of a mapping where its first
+// colon is.
+func start(n ast.Node) *token.Position {
+	if m, isMapping := n.(*ast.MappingNode); isMapping && !m.IsFlowStyle && len(m.Values) > 0 {
+		return start(m.Values[0].Key)
+	}
+	if pair, isPair := n.(*ast.MappingValueNode); isPair {
+		return start(pair.Key)
+	}
+	return n.GetToken().Position
 }
 
 // fault records what is wrong with the value.
 func (v value) fault(format string, args ...any) {
-	v.doc.fault(v.at(), "", "%s: %s", v.title(), fmt.Sprintf(format, args...))
+	v.hint("", format, args...)
 }
 
 // hint is fault with a word behind the caret.
 func (v value) hint(hint, format string, args ...any) {
-	v.doc.fault(v.at(), hint, "%s: %s", v.title(), fmt.Sprintf(format, args...))
+	v.doc.fault(v.at(), hint, "%s", v.sentence(fmt.Sprintf(format, args...)))
+}
+
+// predicate is the beginning of a message whose subject is the value.
+var predicate = regexp.MustCompile(`^(is|has|names|begins) `)
+
+// sentence puts the value's path before a message.
+func (v value) sentence(message string) string {
+	if predicate.MatchString(message) {
+		return v.title() + " " + message
+	}
+	return v.title() + ": " + message
 }
 
 // failed records an error of the vocabulary: its advice is the hint.
@@ -73,37 +99,46 @@ func (v value) title() string {
 func (v value) object(known fields) map[string]entry {
 	seen := map[string]entry{}
 	for _, e := range v.entries() {
-		e.schema = join(v.schema, e.key)
-		read, found := known[e.key]
+		e.schema = join(v.schema, e.name)
+		read, found := known[e.name]
 		if !found {
-			v.unknown(e, known)
+			if meant := v.unknown(e, known); meant != "" {
+				seen[meant] = e // it is not missing, then
+			}
 			continue
 		}
-		seen[e.key] = e
+		seen[e.name] = e
 		read(e.value)
 	}
 	return seen
 }
 
-// unknown records a key that is not known, or not yet.
-func (v value) unknown(e entry, known fields) {
-	if v.path == "" && strings.HasPrefix(e.key, "x-") {
-		return // a place for anchors, as in other tools' files
+// unknown records a key that is not known, or not yet, and returns the one that
+// was probably meant.
+func (v value) unknown(e entry, known fields) (meant string) {
+	if v.path == "" && strings.HasPrefix(e.name, "x-") {
+		return "" // a place for anchors, as in other tools' files
 	}
 	if what, later := notInThisVersion[e.schema]; later {
 		v.doc.fault(e.at, "remove it", "%s: this version of envdb has no %s", e.path, what)
-		return
+		return ""
 	}
 	names := slices.Sorted(maps.Keys(known))
-	hint := "known are " + strings.Join(names, ", ")
-	if near := nearest(e.key, names); near != "" {
-		hint = fmt.Sprintf("did you mean %q?", near)
+	meant = nearest(e.name, names)
+	hint := ""
+	switch {
+	case meant != "":
+		hint = fmt.Sprintf("did you mean %q?", meant)
+	case !v.doc.listed[v.schema]:
+		hint = "known are " + strings.Join(names, ", ")
+		v.doc.listed[v.schema] = true
 	}
-	if v.path == "" {
-		v.doc.fault(e.at, hint, "unknown key %q", e.key)
-		return
+	message := fmt.Sprintf("unknown key %q", e.name)
+	if v.path != "" {
+		message += " in " + v.path
 	}
-	v.doc.fault(e.at, hint, "unknown key %q in %s", e.key, v.path)
+	v.doc.fault(e.at, hint, "%s", message)
+	return meant
 }
 
 // require records each key that a mapping must have and does not.
@@ -111,9 +146,13 @@ func (v value) require(seen map[string]entry, keys ...string) {
 	if _, isMapping := mappingOf(v.plain()); !isMapping {
 		return
 	}
+	at := v.key
+	if at == nil {
+		at = v.at()
+	}
 	for _, key := range keys {
 		if _, found := seen[key]; !found {
-			v.doc.fault(v.at(), "", "%s: the key %q is missing", v.title(), key)
+			v.doc.fault(at, "", "%s: the key %q is missing", v.title(), key)
 		}
 	}
 }
@@ -148,12 +187,12 @@ func (v value) collect(pairs []*ast.MappingValueNode, depth int) []entry {
 		}
 		key := v.doc.plain(pair.Key)
 		name := textOf(key)
-		own = append(own, entry{key: name, at: key.GetToken().Position, value: value{
-			doc: v.doc, node: pair.Value, path: join(v.path, name), schema: join(v.schema, "*"),
+		own = append(own, entry{name: name, at: key.GetToken().Position, value: value{
+			doc: v.doc, node: pair.Value, path: join(v.path, name), schema: join(v.schema, "*"), key: key.GetToken().Position,
 		}})
 	}
 	for _, e := range merged {
-		if !slices.ContainsFunc(own, func(o entry) bool { return o.key == e.key }) {
+		if !slices.ContainsFunc(own, func(o entry) bool { return o.name == e.name }) {
 			own = append(own, e)
 		}
 	}
@@ -247,8 +286,8 @@ func (v value) duration() time.Duration {
 	return d
 }
 
-// choice reads one of a few words.
-func (v value) choice(words ...string) string {
+// choice reads one of a few words; what names them.
+func (v value) choice(what string, words ...string) string {
 	text := v.text()
 	if text == "" || slices.Contains(words, text) {
 		return text
@@ -257,7 +296,7 @@ func (v value) choice(words ...string) string {
 	if near := nearest(text, words); near != "" {
 		hint = fmt.Sprintf("did you mean %q?", near)
 	}
-	v.hint(hint, "unknown value %q", text)
+	v.hint(hint, "unknown %s %q", what, text)
 	return ""
 }
 
@@ -303,7 +342,9 @@ func (d *document) plain(n ast.Node) ast.Node {
 // may be a secret.
 func (v value) kind() string {
 	switch n := v.plain().(type) {
-	case nil, *ast.NullNode:
+	case nil:
+		return "an alias without its anchor"
+	case *ast.NullNode:
 		return "empty"
 	case *ast.MappingNode, *ast.MappingValueNode:
 		return "a mapping"

@@ -1,0 +1,88 @@
+package config_test
+
+import (
+	"errors"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/envdb/envdb"
+	"github.com/envdb/envdb/internal/config"
+)
+
+func TestTemplates(t *testing.T) {
+	t.Parallel()
+	measured := config.Measured{
+		Project: "acme", StoreURL: "/var/lib/envdb/store", Database: "shop", Size: 3 << 30, ServerVersion: "15.18", BackupDuration: 40 * time.Second,
+	}
+	for name, m := range map[string]config.Measured{
+		"measured":   measured,
+		"unmeasured": {Project: "acme", StoreURL: "./store", SourceURL: "env:SOURCE", TargetURL: "file:/etc/envdb/target"},
+	} {
+		for _, template := range config.Templates() {
+			text, err := config.Render(template, m)
+			if err != nil {
+				t.Fatal(err)
+			}
+			golden(t, "testdata/"+template+"."+name+".golden", string(text))
+			c := load(t, string(text))
+			if store, err := c.StoreURL(); err != nil || !strings.HasSuffix(store, "/store") || c.Project != "acme" || len(c.Names()) != 2 {
+				t.Errorf("%s: %s in %s, %v", template, c.Project, store, err)
+			}
+			if source, target := c.Environments()[0], c.Environments()[1]; !source.Protected() || target.Protected() || target.Mirror.From != source.Name {
+				t.Errorf("%s: from %+v to %+v", template, source, target)
+			}
+		}
+	}
+}
+
+// What stands in comments is read too, once it is uncommented.
+func TestTemplatesAreRightInTheirComments(t *testing.T) {
+	t.Parallel()
+	text, err := config.Render("full", config.Measured{Project: "acme", StoreURL: "store"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	var lines []string
+	uncommented := 0
+	for line := range strings.Lines(string(text)) {
+		indent, rest, found := strings.Cut(line, "# ")
+		key, _, isKey := strings.Cut(rest, ": ")
+		if found && isKey && !strings.ContainsAny(key, " ,.") && key != "Measured" {
+			line = indent + rest
+			uncommented++
+		}
+		lines = append(lines, line)
+	}
+	load(t, strings.Join(lines, ""))
+	if uncommented < 12 {
+		t.Errorf("only %d keys in comments:\n%s", uncommented, strings.Join(lines, ""))
+	}
+}
+
+func TestRenderQuotesAndRefuses(t *testing.T) {
+	t.Parallel()
+	text, err := config.Render("mini", config.Measured{Project: "null", StoreURL: "/a b: #\"x", Database: "evil\nenvironments: {}", Size: 1, TargetURL: "host=h dbname=d user='#x'"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	c := load(t, string(text))
+	if store, err := c.StoreURL(); err != nil || store != `/a b: #"x` || c.Project != "null" {
+		t.Errorf("store %s, project %s, %v", store, c.Project, err)
+	}
+	for name, m := range map[string]config.Measured{
+		"name":     {Project: "a/b", StoreURL: "s"},
+		"store":    {Project: "a", StoreURL: "s3://x"},
+		"nothing":  {},
+		"url":      {Project: "a", StoreURL: "s", SourceURL: "nonsense"},
+		"twins":    {Project: "a", StoreURL: "s", SourceURL: "${A}", TargetURL: "${A}"},
+		"password": {Project: "a", StoreURL: "s", SourceURL: "postgres://u:hunter2@h/db"},
+	} {
+		if text, err := config.Render("full", m); !errors.Is(err, envdb.ErrMisuse) || text != nil || strings.Contains(err.Error(), "hunter2") {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+	if _, err := config.Render("maxi", config.Measured{}); !errors.Is(err, envdb.ErrMisuse) {
+		t.Errorf("got %v", err)
+	}
+}
