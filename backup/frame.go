@@ -28,7 +28,8 @@ type codec struct {
 }
 
 func newCodec() (*codec, error) {
-	encoder, err := zstd.NewWriter(nil, zstd.WithEncoderLevel(chunkLevel), zstd.WithEncoderCRC(false))
+	// A single segment always states its content size.
+	encoder, err := zstd.NewWriter(nil, zstd.WithEncoderLevel(chunkLevel), zstd.WithEncoderCRC(false), zstd.WithSingleSegment(true))
 	if err != nil {
 		return nil, fmt.Errorf("make a zstd encoder: %w", err)
 	}

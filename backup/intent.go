@@ -98,14 +98,16 @@ func (r *Repository) holds(ctx context.Context, intent Intent) error {
 
 func (r *Repository) readIntent(ctx context.Context, env string, id envdb.BackupID) (Intent, error) {
 	intent := Intent{}
-	text, _, err := readAll(ctx, r.store, r.keys.intent(env, id))
-	if err == nil {
-		err = json.Unmarshal(text, &intent)
-	}
-	intent.Environment, intent.ID = env, id
+	key := r.keys.intent(env, id)
+	text, _, err := readAll(ctx, r.store, key)
 	if err != nil {
 		return intent, fmt.Errorf("read the write intent %s of %s: %w", id, env, err)
 	}
+	if err := json.Unmarshal(text, &intent); err != nil {
+		return intent, envdb.Fail(envdb.ErrVerification, "the write intent %s is damaged: %w", key, err).
+			WithNext("if no backup of %s runs, delete that object from the store", env)
+	}
+	intent.Environment, intent.ID = env, id
 	return intent, nil
 }
 

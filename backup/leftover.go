@@ -26,11 +26,12 @@ type Leftover struct {
 	keys []string
 }
 
-// Leftovers returns what dead writers left behind in an environment. dead
-// decides whether the writer of an intent is dead for certain; whoever has no
-// intent is. A backup that is being taken, and all that it may refer to, is
-// never part of it; neither is anything while a manifest cannot be read.
-func (r *Repository) Leftovers(ctx context.Context, env string, dead func(Intent) bool) ([]Leftover, error) {
+// Leftovers returns what dead writers left behind in an environment, oldest
+// first. dead decides whether a run is dead for certain; a backup that no run
+// took is taken for alive as long as its intent is there, and one without an
+// intent is dead. A backup that is being taken, and all that it may refer to,
+// is never part of it; neither is anything while a manifest cannot be read.
+func (r *Repository) Leftovers(ctx context.Context, env string, dead func(run string) (bool, error)) ([]Leftover, error) {
 	if err := checkName("environment", env); err != nil {
 		return nil, err
 	}
@@ -96,13 +97,20 @@ func (r *Repository) strayObjects(ctx context.Context, env string) (map[envdb.Ba
 
 // keepAlive takes what live writers own out of found, and adds the intents of
 // dead ones.
-func keepAlive(found map[envdb.BackupID]*Leftover, intents []Intent, backups []Backup, dead func(Intent) bool) error {
+func keepAlive(found map[envdb.BackupID]*Leftover, intents []Intent, backups []Backup, dead func(run string) (bool, error)) error {
 	whole := map[envdb.BackupID]bool{}
 	for _, b := range backups {
 		whole[b.ID()] = true
 	}
 	for _, intent := range intents {
-		if !dead(intent) {
+		gone := false
+		if intent.Run != "" {
+			var err error
+			if gone, err = dead(intent.Run); err != nil {
+				return fmt.Errorf("does the run %s live, which takes backup %s of %s: %w", intent.Run, intent.ID, intent.Environment, err)
+			}
+		}
+		if !gone {
 			delete(found, intent.ID)
 			if intent.Base != "" && !whole[intent.Base] {
 				return envdb.Fail(envdb.ErrBusy, "backup %s of %s is being taken, and its base %s has no manifest", intent.ID, intent.Environment, intent.Base).
@@ -150,18 +158,12 @@ func keepReferred(found map[envdb.BackupID]*Leftover, backups []Backup, keys lay
 	return nil
 }
 
-// RemoveLeftovers removes what Leftovers found just before.
-func (r *Repository) RemoveLeftovers(ctx context.Context, leftovers []Leftover) error {
-	for _, l := range leftovers {
-		remove := r.removeBackup
-		if l.Committed {
-			remove = r.release
-		}
-		if err := remove(ctx, l.Environment, l.ID); err != nil {
-			return err
-		}
+// RemoveLeftover removes what Leftovers found just before.
+func (r *Repository) RemoveLeftover(ctx context.Context, env string, l Leftover) error {
+	if l.Committed {
+		return r.release(ctx, env, l.ID)
 	}
-	return nil
+	return r.removeBackup(ctx, env, l.ID)
 }
 
 // removeBackup deletes what a backup without manifest left, having taken the

@@ -62,6 +62,9 @@ func (c *codec) decodeManifest(object []byte) (*Manifest, error) {
 
 // frameSize returns the size that a frame claims its plaintext has.
 func frameSize(frame []byte) (int64, error) {
+	if len(frame) < frameOverhead {
+		return 0, errors.New("it is empty")
+	}
 	if frame[0] == frameRaw {
 		return int64(len(frame) - frameOverhead), nil
 	}
@@ -69,7 +72,7 @@ func frameSize(frame []byte) (int64, error) {
 	if err := header.Decode(frame[1:]); err != nil {
 		return 0, fmt.Errorf("zstd: %w", err)
 	}
-	if header.FrameContentSize > largestSmallObject {
+	if !header.HasFCS || header.FrameContentSize > largestSmallObject {
 		return 0, fmt.Errorf("it announces %d bytes", header.FrameContentSize)
 	}
 	return int64(header.FrameContentSize), nil
