@@ -1,12 +1,10 @@
 package pgtest
 
 import (
-	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
 	"strconv"
-	"strings"
 	"syscall"
 )
 
@@ -16,39 +14,68 @@ const homes = "/tmp"
 
 const homePrefix = "envdb-test-"
 
-// newHome returns a path for a new cluster. It names the process that made
-// it, so that a later run can tell what a killed one left behind.
-func newHome() (string, error) {
-	dir, err := os.MkdirTemp(homes, homePrefix+strconv.Itoa(os.Getpid())+"-")
-	if err != nil {
-		return "", fmt.Errorf("directory for a cluster: %w", err)
-	}
-	return dir, os.Chmod(dir, 0o755)
+// home is the directory of a cluster. This process holds a lock on it, which
+// the kernel takes away when the process ends, however it ends: a home that
+// can be locked is an orphan.
+type home struct {
+	path string
+	lock *os.File
 }
 
-// sweep removes what test binaries that were killed left behind: their servers
+// newHome makes a home and locks it. A sweep of another test binary may come
+// between the two; then there is nothing left to use, and another is made.
+func newHome() (home, error) {
+	for {
+		path, err := os.MkdirTemp(homes, homePrefix)
+		if err != nil {
+			return home{}, fmt.Errorf("directory for a cluster: %w", err)
+		}
+		h, ok := takeHome(path, syscall.LOCK_EX)
+		if !ok {
+			continue
+		}
+		if err := os.Chmod(path, 0o755); err != nil {
+			h.release()
+			return home{}, fmt.Errorf("directory for a cluster: %w", err)
+		}
+		return h, nil
+	}
+}
+
+// takeHome locks a home; how is flock's operation. It reports false if the
+// home is locked by another or gone.
+func takeHome(path string, how int) (home, bool) {
+	f, err := os.Open(path)
+	if err != nil {
+		return home{}, false
+	}
+	if err := syscall.Flock(int(f.Fd()), how); err != nil {
+		f.Close()
+		return home{}, false
+	}
+	locked, lockedErr := f.Stat()
+	there, thereErr := os.Stat(path)
+	if lockedErr != nil || thereErr != nil || !os.SameFile(locked, there) {
+		f.Close()
+		return home{}, false
+	}
+	return home{path, f}, true
+}
+
+// release gives the lock up.
+func (h home) release() { h.lock.Close() }
+
+// sweep removes the homes of test binaries that were killed: their servers
 // ended with them, their directories did not. What cannot be removed belongs
 // to another user, who will.
 func sweep() {
 	left, _ := filepath.Glob(filepath.Join(homes, homePrefix+"*")) // fails on a malformed pattern only
-	for _, dir := range left {
-		pid, _, _ := strings.Cut(strings.TrimPrefix(filepath.Base(dir), homePrefix), "-")
-		n, err := strconv.Atoi(pid)
-		if err != nil || errors.Is(syscall.Kill(n, 0), syscall.ESRCH) && !running(dir) {
-			_ = os.RemoveAll(dir)
+	for _, path := range left {
+		if h, ok := takeHome(path, syscall.LOCK_EX|syscall.LOCK_NB); ok {
+			_ = os.RemoveAll(path)
+			h.release()
 		}
 	}
-}
-
-// running reports whether a server still lives in dir.
-func running(dir string) bool {
-	text, err := os.ReadFile(filepath.Join(dir, "data", "postmaster.pid"))
-	if err != nil {
-		return false
-	}
-	first, _, _ := strings.Cut(string(text), "\n")
-	pid, err := strconv.Atoi(first)
-	return err == nil && !errors.Is(syscall.Kill(pid, 0), syscall.ESRCH)
 }
 
 // wantedMajor returns the PostgreSQL version that ENVDB_TEST_PG_MAJOR names,

@@ -11,6 +11,7 @@ package pgtest
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"os"
 	"sync"
@@ -24,6 +25,7 @@ import (
 // Server is a PostgreSQL cluster for tests.
 type Server struct {
 	*cluster.Cluster
+	home home
 }
 
 // Options say how a cluster of a test's own differs from the shared one.
@@ -115,22 +117,30 @@ func fail(t testing.TB, err error) {
 	t.Fatalf("pgtest: %v", err)
 }
 
-// create makes a cluster in a new directory under the temporary directory.
+// create makes a cluster in a home of its own.
 func create(o Options) (*Server, error) {
-	sweep()
-	home, err := newHome()
+	major, err := wantedMajor()
 	if err != nil {
 		return nil, err
 	}
-	major, err := wantedMajor()
+	sweep()
+	h, err := newHome()
 	if err != nil {
 		return nil, err
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), 2*time.Minute)
 	defer cancel()
-	c, err := cluster.Create(ctx, cluster.Options{Dir: home, Major: major, Settings: o.Settings})
+	c, err := cluster.Create(ctx, cluster.Options{Dir: h.path, Major: major, Settings: o.Settings})
 	if err != nil {
+		err = errors.Join(err, os.RemoveAll(h.path))
+		h.release()
 		return nil, err
 	}
-	return &Server{c}, nil
+	return &Server{c, h}, nil
+}
+
+// Destroy stops the server and removes it. It is idempotent.
+func (s *Server) Destroy(ctx context.Context) error {
+	defer s.home.release()
+	return s.Cluster.Destroy(ctx)
 }

@@ -26,7 +26,6 @@ func verdicts() map[string]verdict {
 		"28000": {envdb.ErrUnreachable, "check the user in the environment's url, and the server's pg_hba.conf"},
 		"3D000": {envdb.ErrNotFound, "check the database in the environment's url"},
 		"53300": {envdb.ErrBusy, "wait, close idle sessions, or raise max_connections on the server"},
-		"55000": {envdb.ErrPreflight, ""},
 		"57P03": {envdb.ErrUnreachable, "wait until the server has started, then run this again"},
 		"57P01": {envdb.ErrUnreachable, "somebody ended the session or stopped the server; run this again"},
 		"57P02": {envdb.ErrUnreachable, "the server crashed and restarts; run this again"},
@@ -91,14 +90,17 @@ func explainConnect(ctx context.Context, err error, config *pgx.ConnConfig) erro
 		return envdb.Fail(envdb.ErrInterrupted, "connect to %s: %w", where, ctx.Err())
 	}
 	if pgErr := new(pgconn.PgError); errors.As(err, &pgErr) {
-		return explainServer(err, pgErr, "connect to "+where)
+		return explainServer(pgErr, pgErr, "connect to "+where)
 	}
-	return envdb.Fail(envdb.ErrUnreachable, "connect to %s: %w", where, cause(err)).
+	p := envdb.Fail(envdb.ErrUnreachable, "connect to %s: %w", where, cause(err)).
 		WithNext("check that the server is up, and the host and port in the environment's url")
+	p.Text = strings.ReplaceAll(p.Text, "\n", "; ") // an address each
+	return p
 }
 
 // cause returns the innermost part of a connection error that is about the
-// network, without pgx's own preamble.
+// network, without pgx's own
+// preamble, and without the configuration that pgx attaches.
 func cause(err error) error {
 	if connect := new(pgconn.ConnectError); errors.As(err, &connect) {
 		return connect.Unwrap()

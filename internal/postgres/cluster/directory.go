@@ -12,6 +12,9 @@ import (
 // 103. PostgreSQL appends "/.s.PGSQL.<port>" to the directory, and ".lock".
 const longestSocket = 103
 
+// socketPrefix begins the names of socket directories under /tmp.
+const socketPrefix = "envdb-socket-"
+
 // occupy makes the cluster's directories and gives them to its account.
 func (c *Cluster) occupy() error {
 	if err := os.MkdirAll(filepath.Dir(c.dir), 0o755); err != nil {
@@ -45,7 +48,7 @@ func (c *Cluster) occupySocket() error {
 	if len(c.dir)+len("/.s.PGSQL.65535") <= longestSocket {
 		return nil
 	}
-	dir, err := os.MkdirTemp("/tmp", "envdb-socket-")
+	dir, err := os.MkdirTemp("/tmp", socketPrefix)
 	if err != nil {
 		return fmt.Errorf("socket directory: %w", err)
 	}

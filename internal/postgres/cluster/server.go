@@ -55,7 +55,7 @@ func (c *Cluster) startSomewhere(ctx context.Context, port int) error {
 	}
 	var errs []error
 	for range attempts {
-		free, err := freePort()
+		free, err := FreePort()
 		if err != nil {
 			return err
 		}
@@ -68,7 +68,8 @@ func (c *Cluster) startSomewhere(ctx context.Context, port int) error {
 	return errors.Join(errs...)
 }
 
-func freePort() (int, error) {
+// FreePort returns a TCP port on loopback that was free a moment ago.
+func FreePort() (int, error) {
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		return 0, fmt.Errorf("find a free port: %w", err)
