@@ -61,8 +61,11 @@ func (s *step) status(now time.Time) string {
 // summary says what the step did once it has ended.
 func (s *step) summary(now time.Time) string {
 	took := Duration(now.Sub(s.began))
-	if s.done == 0 {
+	switch {
+	case s.done == 0:
 		return took
+	case !now.After(s.began):
+		return s.amount(s.done)
 	}
 	if rate := s.rate(now); rate != "" && s.unit == "bytes" {
 		return fmt.Sprintf("%s in %s, %s", s.amount(s.done), took, rate)

@@ -32,7 +32,7 @@ func Duration(d time.Duration) string {
 	case d < time.Second-500*time.Microsecond:
 		return d.Round(time.Millisecond).String()
 	case d < time.Minute-50*time.Millisecond:
-		return fmt.Sprintf("%.1fs", d.Seconds())
+		return strings.TrimSuffix(fmt.Sprintf("%.1f", d.Seconds()), ".0") + "s"
 	}
 	d = d.Round(time.Second)
 	hours, minutes, seconds := int(d.Hours()), int(d.Minutes())%60, int(d.Seconds())%60

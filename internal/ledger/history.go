@@ -134,9 +134,9 @@ func (l *Ledger) loadJudged(ctx context.Context, k runKey) (*Run, error) {
 	if err != nil || run.Outcome != Running {
 		return run, err
 	}
-	why, err := l.whyDead(ctx, run)
-	if err != nil || why == "" {
-		return run, err
+	why := l.whyDead(ctx, run)
+	if why == "" {
+		return run, nil
 	}
 	// It may have ended between the two looks; its own word counts.
 	now, err := l.current(ctx, run.ID)
@@ -149,27 +149,28 @@ func (l *Ledger) loadJudged(ctx context.Context, k runKey) (*Run, error) {
 	return interrupted(run, why), nil
 }
 
-// whyDead says why a running record's run cannot be running, or "".
-func (l *Ledger) whyDead(ctx context.Context, run *Run) (string, error) {
+// whyDead says why a running record's run cannot be running, or "" if that is
+// not known.
+func (l *Ledger) whyDead(ctx context.Context, run *Run) string {
 	if m := l.config.Machine; m.knows(run.Process) {
 		if m.Gone(run.Process) {
-			return fmt.Sprintf("process %d on %s is gone", run.Process.PID, run.Host), nil
+			return fmt.Sprintf("process %d on %s is gone", run.Process.PID, run.Host)
 		}
-		return "", nil
+		return ""
 	}
 	if run.Unleased {
-		return "", nil
+		return ""
 	}
 	state, _, err := l.readLease(ctx, run.Environment)
-	if err != nil {
-		return "", err
+	if err != nil { // an unreadable lease must not hide the runs
+		return ""
 	}
 	for _, h := range state.holders() {
 		if h.Run == run.ID {
-			return l.whySilent(h, state), nil
+			return l.whySilent(h, state)
 		}
 	}
-	return fmt.Sprintf("it no longer holds the lease of %s", run.Environment), nil
+	return fmt.Sprintf("it no longer holds the lease of %s", run.Environment)
 }
 
 // whySilent says why a holder must be dead, or "". A single look cannot tell

@@ -47,7 +47,7 @@ type Claim struct {
 	// for a run that lives; a run whose life is in doubt is watched for a TTL.
 	Wait time.Duration
 	// Offline says that the server's own advisory lock will do: if the store
-	// cannot be reached, the lease is granted without being held.
+	// cannot be used, the lease is granted without being held.
 	Offline bool
 }
 

@@ -36,7 +36,7 @@ func (l *Lease) Context() context.Context { return l.ctx }
 func (l *Lease) TakenOver() []Holder { return l.takenOver }
 
 // Held reports whether the store knows of the lease. It does not if the claim
-// was Offline and the store could not be reached.
+// was Offline and the store could not be used.
 func (l *Lease) Held() bool { return l.keeper != nil }
 
 // Exclude gives the caller the environment alone. While others hold it, it
@@ -57,7 +57,7 @@ func (l *Ledger) acquire(ctx context.Context, env string, c Claim, exclusive boo
 	var gone []Holder
 	for {
 		tried := time.Now()
-		removed, rivals, err := l.tryAcquire(ctx, env, h, exclusive)
+		removed, rivals, err := l.tryBriefly(ctx, env, h, exclusive, c)
 		if removed != nil {
 			gone = removed
 		}
@@ -87,6 +87,17 @@ func (l *Ledger) acquire(ctx context.Context, env string, c Claim, exclusive boo
 type rival struct {
 	Holder
 	life life
+}
+
+// tryBriefly is tryAcquire, which does not wait long for a store that the claim
+// can do without.
+func (l *Ledger) tryBriefly(ctx context.Context, env string, h Holder, exclusive bool, c Claim) ([]Holder, []rival, error) {
+	if c.Offline {
+		var cancel context.CancelFunc
+		ctx, cancel = context.WithTimeout(ctx, briefly)
+		defer cancel()
+	}
+	return l.tryAcquire(ctx, env, h, exclusive)
 }
 
 // tryAcquire makes h a holder unless rivals are in the way. It returns the dead

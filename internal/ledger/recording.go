@@ -19,7 +19,7 @@ const (
 	flushEvery = 10 * time.Second
 	// briefly bounds the wait for a store that a run can do without.
 	briefly = 5 * time.Second
-	// finally bounds the wait for the store at a run's end.
+	// finally bounds any other wait for the store to take a record.
 	finally = 30 * time.Second
 )
 
@@ -27,6 +27,7 @@ const (
 // use.
 type Recording struct {
 	ledger *Ledger
+	id     string
 	log    logBuffer
 	steps  steps
 
@@ -57,7 +58,7 @@ func (l *Ledger) Begin(ctx context.Context, run Run) (*Recording, error) {
 	run.User, run.Host, run.Version = l.config.User, l.config.Host, l.config.Version
 	run.Process, run.Started, run.Outcome = l.config.Machine.Self, now, Running
 	run.Versions, run.Facts = slices.Clone(run.Versions), maps.Clone(run.Facts)
-	r := &Recording{ledger: l, run: run, stopped: make(chan struct{})}
+	r := &Recording{ledger: l, id: run.ID, run: run, stopped: make(chan struct{})}
 	if err := r.save(ctx); err != nil {
 		return nil, fmt.Errorf("record the %s of %s: %w", run.Operation, run.Environment, err)
 	}
@@ -68,7 +69,7 @@ func (l *Ledger) Begin(ctx context.Context, run Run) (*Recording, error) {
 }
 
 // ID returns the run's id.
-func (r *Recording) ID() string { return r.run.ID }
+func (r *Recording) ID() string { return r.id }
 
 // Run returns the record as it is now.
 func (r *Recording) Run() Run {
@@ -81,13 +82,15 @@ func (r *Recording) Run() Run {
 }
 
 // Update changes the record (its point, backup, versions or facts), durably
-// once it returns nil.
+// once it returns nil. What names the record stays as it is.
 func (r *Recording) Update(ctx context.Context, change func(*Run)) error {
 	r.mu.Lock()
+	was := r.run
 	change(&r.run)
+	r.run.ID, r.run.Operation, r.run.Environment, r.run.Outcome = was.ID, was.Operation, was.Environment, was.Outcome
 	r.mu.Unlock()
 	if err := r.save(ctx); err != nil {
-		return fmt.Errorf("record of run %s: %w", r.run.ID, err)
+		return fmt.Errorf("record of run %s: %w", r.id, err)
 	}
 	return nil
 }
@@ -147,10 +150,8 @@ func (r *Recording) Finish(ctx context.Context, err error, facts map[string]any)
 	}
 	r.finished = true
 	r.conclude(ctx, err)
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), finally)
-	defer cancel()
-	if err := r.storeEnd(ctx); err != nil {
-		return fmt.Errorf("record the end of run %s: %w", r.run.ID, err)
+	if err := r.storeEnd(context.WithoutCancel(ctx)); err != nil {
+		return fmt.Errorf("record the end of run %s: %w", r.id, err)
 	}
 	return nil
 }
@@ -189,9 +190,12 @@ func outcomeOf(ctx context.Context, err error) Outcome {
 
 // storeEnd writes the last record and the log, in the store or in the spool.
 func (r *Recording) storeEnd(ctx context.Context) error {
-	run, log := r.Run(), r.sealedLog()
+	log := r.sealedLog()
+	run := r.Run()
 	if !r.spooled {
-		err := r.ledger.storeRun(ctx, &run, log)
+		storing, cancel := context.WithTimeout(ctx, r.patience(&run))
+		err := r.ledger.storeRun(storing, &run, log)
+		cancel()
 		if err == nil || r.ledger.config.Spool == "" {
 			return err
 		}
@@ -228,12 +232,18 @@ func (r *Recording) save(ctx context.Context) error {
 	return err
 }
 
-func (r *Recording) put(ctx context.Context, run *Run, raw []byte) error {
+// patience is how long to wait for the store: not long if the run can do
+// without.
+func (r *Recording) patience(run *Run) time.Duration {
 	if run.needsOnlyPostgres() && r.ledger.config.Spool != "" {
-		var cancel context.CancelFunc
-		ctx, cancel = context.WithTimeout(ctx, briefly)
-		defer cancel()
+		return briefly
 	}
+	return finally
+}
+
+func (r *Recording) put(ctx context.Context, run *Run, raw []byte) error {
+	ctx, cancel := context.WithTimeout(ctx, r.patience(run))
+	defer cancel()
 	_, err := r.ledger.store.Put(ctx, r.ledger.recordKey(run), bytes.NewReader(raw), envdb.Condition{})
 	return err
 }
@@ -259,7 +269,7 @@ func (r *Recording) flushLog(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	_, err = r.ledger.store.Put(ctx, r.ledger.logKey(r.run.ID), bytes.NewReader(sealed), envdb.Condition{})
+	_, err = r.ledger.store.Put(ctx, r.ledger.logKey(r.id), bytes.NewReader(sealed), envdb.Condition{})
 	if err == nil {
 		r.logged = changes
 	}

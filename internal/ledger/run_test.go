@@ -119,8 +119,15 @@ func TestOutcomes(t *testing.T) {
 
 func TestRunsAreFiltered(t *testing.T) {
 	t.Parallel()
+	for name, st := range stores(t) {
+		t.Run(name, func(t *testing.T) { testFilters(t, st) })
+	}
+}
+
+func testFilters(t *testing.T, st envdb.Store) {
+	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		l := ledger.New(&memory{}, "acme", ledger.Config{})
+		l := ledger.New(st, "acme", ledger.Config{})
 		odd := `über/.staging "2"%`
 		start := time.Now()
 		var want []string
@@ -135,7 +142,7 @@ func TestRunsAreFiltered(t *testing.T) {
 			r := begin(t, l, ledger.Run{Operation: c.op, Environment: c.env})
 			finish(t, r, c.err)
 			want = append([]string{r.ID()}, want...)
-			time.Sleep(time.Duration(i) * 20 * time.Hour)
+			time.Sleep(time.Duration(i)*20*time.Hour + time.Millisecond)
 		}
 		all := []string{want[0], want[1], want[2], want[3], want[4]}
 		for name, c := range map[string]struct {
@@ -455,4 +462,27 @@ func TestProbe(t *testing.T) {
 	if left := st.keys(""); len(left) != 0 {
 		t.Errorf("the probe left %v", left)
 	}
+}
+
+func TestLateReportsDoNotReopenAStep(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		l := ledger.New(&memory{}, "acme", ledger.Config{})
+		r := begin(t, l, mirror)
+		report := r.Report(nil)
+		report(envdb.Progress{Step: "copy", Done: 1, Total: 10})
+		time.Sleep(time.Second)
+		report(envdb.Progress{Step: "copy", Done: 10, Total: 10})
+		report(envdb.Progress{Step: "copy", Done: 9, Total: 10})
+		end := r.Step("load")
+		report(envdb.Progress{Step: "load", Done: 4, Total: 4})
+		time.Sleep(2 * time.Second)
+		end()
+		time.Sleep(time.Minute)
+		finish(t, r, nil)
+		steps := r.Run().Steps
+		if len(steps) != 2 || steps[0].Took != time.Second || steps[0].Done != 10 || steps[1].Took != 2*time.Second {
+			t.Errorf("steps %+v", steps)
+		}
+	})
 }

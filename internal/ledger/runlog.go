@@ -86,11 +86,6 @@ func keepable(a slog.Attr, hideRows bool) slog.Attr {
 			return slog.Attr{}
 		}
 	}
-	switch a.Value.Any().(type) {
-	case string, error, fmt.Stringer:
-	case slog.Level, *slog.Source:
-		return a
-	}
 	text := a.Value.String()
 	if hideRows {
 		text = withoutRows(text)

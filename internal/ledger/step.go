@@ -12,61 +12,74 @@ import (
 type steps struct {
 	mu   sync.Mutex
 	all  []Step
-	open map[string]time.Time // with the monotonic reading
+	open map[string]opening
+}
+
+// opening is when a step was last begun, with the monotonic reading.
+type opening struct {
+	since time.Time
+	heard bool // by progress alone; so progress ends it
 }
 
 // begin opens the step, again if it has ended: its times add up.
 func (s *steps) begin(name string, now time.Time) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.opened(name, now)
+	step := s.opened(name, opening{since: now})
+	s.open[step.Name] = opening{since: s.open[step.Name].since}
 }
 
-func (s *steps) opened(name string, now time.Time) *Step {
+// find returns the step, or nil if it was never begun.
+func (s *steps) find(name string) *Step {
 	i := slices.IndexFunc(s.all, func(step Step) bool { return step.Name == name })
 	if i < 0 {
-		s.all = append(s.all, Step{Name: name, Started: now.UTC()})
-		i = len(s.all) - 1
+		return nil
+	}
+	return &s.all[i]
+}
+
+// opened returns the step, opening it if it is not open.
+func (s *steps) opened(name string, o opening) *Step {
+	step := s.find(name)
+	if step == nil {
+		s.all = append(s.all, Step{Name: name, Started: o.since.UTC()})
+		step = &s.all[len(s.all)-1]
 	}
 	if _, open := s.open[name]; !open {
 		if s.open == nil {
-			s.open = map[string]time.Time{}
+			s.open = map[string]opening{}
 		}
-		s.open[name] = now
+		s.open[name] = o
 	}
-	return &s.all[i]
+	return step
 }
 
 func (s *steps) end(name string, now time.Time) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	since, open := s.open[name]
-	if !open {
-		return
-	}
-	delete(s.open, name)
-	i := slices.IndexFunc(s.all, func(step Step) bool { return step.Name == name })
-	s.all[i].Took += max(now.Sub(since), 1)
+	s.close(name, now)
 }
 
-// heard notes progress. A report that comes after the step was whole changes
-// its counts only.
+func (s *steps) close(name string, now time.Time) {
+	if o, open := s.open[name]; open {
+		delete(s.open, name)
+		s.find(name).Took += max(now.Sub(o.since), 1)
+	}
+}
+
+// heard notes progress. Reports of several goroutines overtake each other: one
+// that tells nothing new of a step that has ended does not begin it again.
 func (s *steps) heard(p envdb.Progress, now time.Time) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	whole := p.Total > 0 && p.Done >= p.Total
-	i := slices.IndexFunc(s.all, func(step Step) bool { return step.Name == p.Step })
-	var step *Step
-	if _, open := s.open[p.Step]; i >= 0 && !open && whole {
-		step = &s.all[i]
-	} else {
-		step = s.opened(p.Step, now)
+	_, open := s.open[p.Step]
+	if step := s.find(p.Step); step != nil && !open && p.Done <= step.Done && p.Total <= step.Total {
+		return
 	}
-	// Reports of several goroutines may overtake each other.
+	step := s.opened(p.Step, opening{since: now, heard: true})
 	step.Done, step.Total, step.Unit = max(step.Done, p.Done), max(step.Total, p.Total), p.Unit
-	if since, open := s.open[p.Step]; open && whole {
-		delete(s.open, p.Step)
-		step.Took += max(now.Sub(since), 1)
+	if whole := step.Total > 0 && step.Done >= step.Total; whole && s.open[p.Step].heard {
+		s.close(p.Step, now)
 	}
 }
 
