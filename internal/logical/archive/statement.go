@@ -171,11 +171,17 @@ func commentLength(s string) int {
 	return len(s)
 }
 
-// quotedLength returns the length of a quoted token. A doubled quote reads as
-// two tokens side by side, which comes to the same.
+// quotedLength returns the length of a quoted token, in which a doubled quote
+// stands for one.
 func quotedLength(s string, quote byte) int {
-	if i := strings.IndexByte(s[1:], quote); i >= 0 {
-		return i + 2
+	for i := 1; i < len(s); i++ {
+		if s[i] != quote {
+			continue
+		}
+		if i+1 == len(s) || s[i+1] != quote {
+			return i + 1
+		}
+		i++
 	}
 	return len(s)
 }

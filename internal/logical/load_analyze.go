@@ -1,0 +1,62 @@
+package logical
+
+import (
+	"context"
+	"fmt"
+
+	"github.com/jackc/pgx/v5"
+
+	"github.com/envdb/envdb"
+	"github.com/envdb/envdb/internal/postgres"
+)
+
+// analyzeQuery lists what to analyze, with its size in pages. ANALYZE of a
+// partitioned table reads its partitions too, so those are not listed. It
+// reads foreign tables below as well, over the network: a tree that has one is
+// analyzed in those parts that have none.
+const analyzeQuery = `
+	WITH RECURSIVE below(top, oid) AS (
+		SELECT oid, oid FROM pg_catalog.pg_class WHERE relkind IN ('r', 'p', 'm')
+		UNION SELECT b.top, i.inhrelid FROM below AS b JOIN pg_catalog.pg_inherits AS i ON i.inhparent = b.oid),
+	tree AS (
+		SELECT b.top, sum(c.relpages)::bigint AS pages, bool_or(c.relkind = 'f') AS remote
+		FROM below AS b JOIN pg_catalog.pg_class AS c ON c.oid = b.oid GROUP BY b.top)
+	SELECT n.nspname::text, c.relname::text, t.pages, t.remote
+	FROM tree AS t JOIN pg_catalog.pg_class AS c ON c.oid = t.top JOIN pg_catalog.pg_namespace AS n ON n.oid = c.relnamespace
+	WHERE c.relpersistence <> 't' AND n.nspname NOT IN ('pg_catalog', 'information_schema') AND n.nspname !~ '^pg_toast'
+	AND (c.relkind <> 'm' OR c.relispopulated)
+	AND (NOT c.relispartition OR EXISTS (
+		SELECT FROM pg_catalog.pg_inherits AS i JOIN tree AS up ON up.top = i.inhparent WHERE i.inhrelid = c.oid AND up.remote))`
+
+// analyze gathers statistics, in parallel.
+func (d *loader) analyze(ctx context.Context, s *session) error {
+	type found struct {
+		Schema, Name string
+		Pages        int64
+		Remote       bool
+	}
+	rows, err := s.conn.Query(ctx, analyzeQuery)
+	if err != nil {
+		return postgres.Explain(err, "list the tables to analyze")
+	}
+	todo, err := pgx.CollectRows(rows, pgx.RowToStructByPos[found])
+	if err != nil {
+		return postgres.Explain(err, "list the tables to analyze")
+	}
+	var steps []*step
+	for _, r := range todo {
+		if r.Remote {
+			d.record.note(fmt.Sprintf("%s.%s has no statistics of its own: a foreign table is below it", r.Schema, r.Name))
+			continue
+		}
+		what, sql := "analyze "+r.Schema+"."+r.Name, "ANALYZE "+postgres.QuoteName(r.Schema, r.Name)
+		steps = append(steps, &step{name: what, weight: r.Pages, run: func(ctx context.Context, on *session) error {
+			if err := on.exec(ctx, sql); err != nil {
+				return stepError(what, err)
+			}
+			return nil
+		}})
+	}
+	d.Report.Send(envdb.Progress{Step: "analyze", Total: int64(len(steps)), Unit: "objects"})
+	return d.runSteps(ctx, steps)
+}

@@ -1,0 +1,161 @@
+package logical
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+	"io"
+	"slices"
+	"strings"
+
+	"github.com/envdb/envdb"
+	"github.com/envdb/envdb/backup"
+	"github.com/envdb/envdb/internal/postgres"
+)
+
+// pieceBytes is about how much of a table one COPY loads. A big table is split
+// among the sessions; a piece is large enough that its rows lie together.
+const pieceBytes = 128 << 20
+
+// The frame of a binary COPY stream, which the chunks come without. See the
+// PostgreSQL manual, COPY, "Binary Format".
+var (
+	binaryHeader  = []byte("PGCOPY\n\xff\r\n\x00\x00\x00\x00\x00\x00\x00\x00\x00")
+	binaryTrailer = []byte{0xff, 0xff}
+)
+
+// planRows adds the steps that load the tables, biggest first.
+func (d *loader) planRows(g *graph) error {
+	for _, t := range d.cat.Tables {
+		if t.SchemaOnly || d.skipsExtension(t.Extension) {
+			continue
+		}
+		for _, refs := range pieces(d.reader.Chunks(t.Part)) {
+			s := &step{name: "rows of " + t.title(), weight: 1 + sizeOf(refs)}
+			s.run = func(ctx context.Context, on *session) error { return d.copyIn(ctx, on, t, refs) }
+			g.steps = append(g.steps, s)
+			for _, id := range g.fedBy(t) {
+				g.rows[id] = append(g.rows[id], s)
+			}
+		}
+	}
+	return nil
+}
+
+// fedBy returns the tables that a table's rows may end up in: itself, or with
+// LoadInto whatever is below the root.
+func (g *graph) fedBy(t Table) []int {
+	if t.LoadInto != nil {
+		return g.tables.below(g.tables.byName[*t.LoadInto])
+	}
+	if id, ok := g.tables.byName[Name{t.Schema, t.Name}]; ok {
+		return []int{id}
+	}
+	return nil // an extension's table, which has no entry
+}
+
+// pieces splits a part into runs of chunks that are loaded by one COPY each.
+func pieces(refs []backup.Ref) [][]backup.Ref {
+	var out [][]backup.Ref
+	for len(refs) > 0 {
+		n, size := 0, int64(0)
+		for n < len(refs) && (n == 0 || size < pieceBytes) {
+			size += refs[n].Size
+			n++
+		}
+		out = append(out, refs[:n])
+		refs = refs[n:]
+	}
+	return out
+}
+
+func sizeOf(refs []backup.Ref) int64 {
+	var n int64
+	for _, r := range refs {
+		n += r.Size
+	}
+	return n
+}
+
+func (t Table) title() string { return "table " + t.Schema + "." + t.Name }
+
+// copyIn loads a run of chunks into a table by one COPY.
+func (d *loader) copyIn(ctx context.Context, s *session, t Table, refs []backup.Ref) error {
+	chunks := &chunkStream{ctx: ctx, reader: d.reader, refs: refs}
+	defer chunks.wait()
+	tag, err := s.conn.PgConn().CopyFrom(ctx, &counted{framed(chunks, t.Format), d}, copyInSQL(t))
+	if chunks.err != nil && chunks.err != io.EOF {
+		// The server only says that the client gave up.
+		return fmt.Errorf("load %s: %w", t.title(), chunks.err)
+	}
+	if err != nil {
+		return stepError("load "+t.title(), err)
+	}
+	want := rowsIn(refs)
+	if tag.RowsAffected() != want {
+		return envdb.Fail(envdb.ErrVerification, "load %s: the backup holds %d rows and the server took %d", t.title(), want, tag.RowsAffected()).
+			WithNext("run `envdb verify --read-data` on the environment, and use another backup")
+	}
+	d.copied.rows.Add(want)
+	return nil
+}
+
+func rowsIn(refs []backup.Ref) int64 {
+	var n int64
+	for _, r := range refs {
+		n += r.Rows
+	}
+	return n
+}
+
+// framed adds what a COPY stream of the format begins and ends with.
+func framed(chunks io.Reader, format string) io.Reader {
+	if format != formatBinary {
+		return chunks
+	}
+	return io.MultiReader(bytes.NewReader(binaryHeader), chunks, bytes.NewReader(binaryTrailer))
+}
+
+// copyInSQL returns the COPY that loads a table. A table whose columns COPY
+// does not carry, or that has none, gets no column list, for "()" is none.
+func copyInSQL(t Table) string {
+	into := Name{t.Schema, t.Name}
+	if t.LoadInto != nil {
+		into = *t.LoadInto
+	}
+	var columns string
+	if len(t.Columns) > 0 {
+		names := slices.Collect(func(yield func(string) bool) {
+			for _, c := range t.Columns {
+				if !yield(postgres.Quote(c.Name)) {
+					return
+				}
+			}
+		})
+		columns = " (" + strings.Join(names, ", ") + ")"
+	}
+	return fmt.Sprintf("COPY %s%s FROM STDIN (FORMAT %s)", postgres.QuoteName(into.Schema, into.Name), columns, t.Format)
+}
+
+// counted counts the bytes that pass and reports them.
+type counted struct {
+	io.Reader
+	d *loader
+}
+
+// Read implements io.Reader.
+func (c *counted) Read(p []byte) (int, error) {
+	n, err := c.Reader.Read(p)
+	done := c.d.copied.bytes.Add(int64(n))
+	c.d.Report.Send(envdb.Progress{Step: "copy", Done: done, Total: c.d.copied.total, Unit: "bytes"})
+	return n, err
+}
+
+// totalBytes is how much there is to load.
+func totalBytes(cat *Catalogue) int64 {
+	n := cat.LargeObjects.Bytes
+	for _, t := range cat.Tables {
+		n += t.Bytes
+	}
+	return n
+}

@@ -1,0 +1,172 @@
+package logical
+
+import (
+	"context"
+	"fmt"
+	"strings"
+
+	"github.com/envdb/envdb"
+	"github.com/envdb/envdb/internal/logical/archive"
+	"github.com/envdb/envdb/internal/postgres"
+)
+
+// grant restores privileges and default privileges.
+func (d *loader) grant(ctx context.Context, s *session) error {
+	for i, e := range d.plan.grants {
+		if err := d.restore(ctx, s, e); err != nil {
+			return err
+		}
+		d.Report.Send(envdb.Progress{Step: "grant", Done: int64(i + 1), Total: int64(len(d.plan.grants)), Unit: "objects"})
+	}
+	return nil
+}
+
+// grantStatements returns the statements of an ACL entry that this target can
+// follow: those for missing roles are dropped, and what concerned an owner
+// that was mapped concerns envdb's role.
+func (d *loader) grantStatements(e archive.Entry) []string {
+	var out []string
+	acting := false
+	for _, sql := range archive.Statements(e.Definition) {
+		g := parseGrant(sql)
+		switch {
+		case g.grantor != "":
+			acting = d.roles.granted[g.grantor] && g.grantor != d.roles.current
+			if acting {
+				// A superuser is not needed to act as a role, only to become it.
+				out = append(out, "SET ROLE "+postgres.Quote(g.grantor))
+			}
+		case g.reset:
+			if acting {
+				out = append(out, "RESET ROLE")
+			}
+			acting = false
+		default:
+			out = append(out, d.grantStatement(e, sql, g)...)
+		}
+	}
+	if acting {
+		out = append(out, "RESET ROLE")
+	}
+	return out
+}
+
+// grantStatement returns the statement as this target can follow it, or none.
+func (d *loader) grantStatement(e archive.Entry, sql string, g grantee) []string {
+	if g.defaultsOf != "" && !d.roles.granted[g.defaultsOf] {
+		d.record.note(fmt.Sprintf("default privileges of role %s were left out: the target lacks it, or its role may not act as it", g.defaultsOf))
+		return nil
+	}
+	if g.public || d.roles.exists[g.name] && (g.name != e.Owner || d.roles.granted[g.name]) {
+		return []string{sql}
+	}
+	if g.name == e.Owner {
+		return []string{sql[:g.start] + postgres.Quote(d.owner(e.Owner)) + sql[g.end:]}
+	}
+	d.record.note(fmt.Sprintf("grants to role %s were left out: the target lacks it", g.name))
+	return nil
+}
+
+// grantee is what one statement of an ACL entry says of roles.
+type grantee struct {
+	name       string
+	public     bool
+	start, end int // of the name in the text
+
+	defaultsOf string // ALTER DEFAULT PRIVILEGES FOR ROLE
+	grantor    string // SET SESSION AUTHORIZATION
+	reset      bool   // RESET SESSION AUTHORIZATION
+}
+
+// parseGrant reads a statement as buildACLCommands of pg_dump writes it, with
+// one role at its end.
+func parseGrant(sql string) grantee {
+	tokens := archive.Tokens(sql)
+	var g grantee
+	if len(tokens) < 3 {
+		return g
+	}
+	switch {
+	case tokens[0].Is("SET"):
+		g.grantor = roleName(tokens[len(tokens)-1])
+		return g
+	case tokens[0].Is("RESET"):
+		g.reset = true
+		return g
+	case tokens[0].Is("ALTER") && len(tokens) > 5 && tokens[3].Is("FOR"):
+		g.defaultsOf = tokens[5].Name()
+	}
+	if n := len(tokens); n > 3 && tokens[n-3].Is("WITH") && tokens[n-2].Is("GRANT") && tokens[n-1].Is("OPTION") {
+		tokens = tokens[:n-3]
+	}
+	last := tokens[len(tokens)-1]
+	g.name, g.start, g.end = last.Name(), last.Start, last.End
+	g.public = last.Is(publicRole)
+	return g
+}
+
+// roleName reads a role that stands as an identifier or as a literal.
+func roleName(t archive.Token) string {
+	if strings.HasPrefix(t.Text, "'") {
+		return strings.ReplaceAll(strings.Trim(t.Text, "'"), "''", "'")
+	}
+	return t.Name()
+}
+
+// policyStatements returns a policy for those of its roles that the target
+// has. A policy that is left with none speaks of nobody there.
+func (d *loader) policyStatements(e archive.Entry) []string {
+	tokens := archive.Tokens(e.Definition)
+	from, to := policyRoles(tokens)
+	if from < 0 {
+		return []string{e.SQL()}
+	}
+	var kept []string
+	for _, t := range tokens[from:to] {
+		switch {
+		case t.Text == ",":
+		case t.Is(publicRole) || d.roles.exists[t.Name()]:
+			kept = append(kept, t.Text)
+		default:
+			d.record.note(fmt.Sprintf("policy %s: role %s was left out: the target lacks it", e.Tag, t.Name()))
+		}
+	}
+	if len(kept) == 0 {
+		d.record.leftOut(e.String())
+		return nil
+	}
+	return []string{e.Definition[:tokens[from].Start] + strings.Join(kept, ", ") + e.Definition[tokens[to-1].End:]}
+}
+
+// policyRoles returns the range of the tokens of CREATE POLICY that list its
+// roles, or -1.
+func policyRoles(tokens []archive.Token) (from, to int) {
+	for i, t := range tokens {
+		if t.Is("USING") || t.Is("CHECK") {
+			break
+		}
+		if !t.Is("TO") {
+			continue
+		}
+		to = i + 2
+		for to+1 < len(tokens) && tokens[to].Text == "," {
+			to += 2
+		}
+		return i + 1, min(to, len(tokens))
+	}
+	return -1, -1
+}
+
+// userMappingStatements returns a user mapping if its user exists.
+func (d *loader) userMappingStatements(e archive.Entry) []string {
+	tokens := archive.Tokens(e.Definition)
+	if len(tokens) > 4 && tokens[3].Is("FOR") {
+		user := tokens[4]
+		if !user.Is(publicRole) && !d.roles.exists[user.Name()] {
+			d.record.note(fmt.Sprintf("%s was left out: the target lacks the role", e.Tag))
+			d.record.leftOut(e.String())
+			return nil
+		}
+	}
+	return []string{e.SQL()}
+}

@@ -1,0 +1,45 @@
+package logical
+
+import (
+	"slices"
+	"sync"
+	"sync/atomic"
+)
+
+// copied counts what was copied.
+type copied struct {
+	rows, bytes atomic.Int64
+	total       int64 // bytes that there are to copy
+}
+
+// record collects what a load did, from several goroutines.
+type record struct {
+	mu          sync.Mutex
+	notes       []string
+	neutralised []string
+	mapped      []string
+	left        []string
+}
+
+func (r *record) add(list *[]string, texts ...string) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	for _, t := range texts {
+		if !slices.Contains(*list, t) {
+			*list = append(*list, t)
+		}
+	}
+}
+
+func (r *record) note(texts ...string)          { r.add(&r.notes, texts...) }
+func (r *record) didNeutralise(texts ...string) { r.add(&r.neutralised, texts...) }
+func (r *record) mappedRole(name string)        { r.add(&r.mapped, name) }
+func (r *record) leftOut(kindAndName ...string) { r.add(&r.left, kindAndName...) }
+func (r *record) loaded(c *copied) *Loaded {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return &Loaded{
+		Rows: c.rows.Load(), Bytes: c.bytes.Load(),
+		Notes: r.notes, Neutralised: r.neutralised, MappedRoles: slices.Sorted(slices.Values(r.mapped)), Left: r.left,
+	}
+}

@@ -1,0 +1,77 @@
+package logical
+
+import (
+	"context"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+
+	"github.com/envdb/envdb/internal/postgres"
+)
+
+// session is a connection to the database that is being built.
+type session struct {
+	conn *pgx.Conn
+	// accessMethod is the default_table_access_method that was set last.
+	accessMethod string
+}
+
+// loadPins are set in each session on top of what every pinned session has.
+// session_replication_role is left alone: it needs a superuser, and triggers
+// do not exist while rows are loaded.
+const loadPins = `SET check_function_bodies = off; SET synchronous_commit = off; SET default_tablespace = '';` +
+	`SET default_toast_compression = DEFAULT; SET default_transaction_read_only = off;` +
+	`SELECT pg_catalog.set_config('client_encoding', 'SQL_ASCII', false) WHERE pg_catalog.current_setting('server_encoding') = 'SQL_ASCII'`
+
+// connect opens a session for loading.
+func (d *loader) connect(ctx context.Context) (*session, error) {
+	conn, err := postgres.Connect(ctx, d.URL, postgres.Options{App: d.App, Pin: true})
+	if err != nil {
+		return nil, err
+	}
+	s := &session{conn: conn}
+	sql := loadPins
+	if d.MaintenanceWorkMem != "" {
+		sql = "SET maintenance_work_mem = " + postgres.Literal(d.MaintenanceWorkMem) + ";" + sql
+	}
+	if err := s.exec(ctx, sql); err != nil {
+		s.close(ctx)
+		return nil, postgres.Explain(err, "set up the session")
+	}
+	return s, nil
+}
+
+// exec runs statements as one simple query, so in one transaction.
+func (s *session) exec(ctx context.Context, sql string) error {
+	_, err := s.conn.PgConn().Exec(ctx, sql).ReadAll()
+	return err
+}
+
+// use sets the default access method of new tables.
+func (s *session) use(ctx context.Context, accessMethod string) error {
+	if accessMethod == "" || accessMethod == s.accessMethod {
+		return nil
+	}
+	if err := s.exec(ctx, "SET default_table_access_method = "+postgres.Quote(accessMethod)); err != nil {
+		return err
+	}
+	s.accessMethod = accessMethod
+	return nil
+}
+
+// closePatience is how long the end of a session may take, including the
+// cancellation of a statement that still runs on the server.
+const closePatience = 10 * time.Second
+
+// close ends the session, whatever state it is in. If its context was
+// cancelled in the middle of a statement, pgx asks the server to cancel it,
+// and close waits until that was sent.
+func (s *session) close(ctx context.Context) {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), closePatience)
+	defer cancel()
+	_ = s.conn.Close(ctx) // it may be gone already, which is what is wanted
+	select {
+	case <-s.conn.PgConn().CleanupDone():
+	case <-ctx.Done():
+	}
+}

@@ -1,0 +1,139 @@
+package logical
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"unicode/utf8"
+
+	"github.com/jackc/pgx/v5/pgconn"
+
+	"github.com/envdb/envdb"
+	"github.com/envdb/envdb/internal/logical/archive"
+)
+
+// planNeutralise adds the step that neutralises the rows once they are all
+// there, and returns what the rest of the schema has to wait for: the user's
+// SQL runs without triggers and constraints, and before statistics and
+// materialised views see what it removes.
+func (d *loader) planNeutralise(g *graph, rows []*step) []*step {
+	if d.Neutralise == nil {
+		return nil
+	}
+	s := &step{name: "neutralise", run: d.neutraliseRows}
+	s.after(rows...)
+	g.steps = append(g.steps, s)
+	if len(d.Neutralise.SQLFiles) == 0 {
+		return nil
+	}
+	return []*step{s}
+}
+
+// neutraliseRows makes rows harmless: jobs first, then the user's files.
+func (d *loader) neutraliseRows(ctx context.Context, s *session) error {
+	if err := d.stopJobs(ctx, s); err != nil {
+		return err
+	}
+	for _, f := range d.Neutralise.SQLFiles {
+		if err := d.runFile(ctx, s, f); err != nil {
+			return err
+		}
+		d.record.didNeutralise(fmt.Sprintf("%s was run", f.Name))
+	}
+	return nil
+}
+
+// stopJobs makes the jobs of pg_cron inactive, if they were copied.
+func (d *loader) stopJobs(ctx context.Context, s *session) error {
+	var exists bool
+	const q = `SELECT pg_catalog.to_regclass('cron.job') IS NOT NULL AND EXISTS (
+		SELECT FROM pg_catalog.pg_attribute WHERE attrelid = pg_catalog.to_regclass('cron.job') AND attname = 'active')`
+	if err := s.conn.QueryRow(ctx, q).Scan(&exists); err != nil {
+		return stepError("look for jobs of pg_cron", err)
+	}
+	if !exists {
+		return nil
+	}
+	tag, err := s.conn.Exec(ctx, `UPDATE cron.job SET active = false WHERE active`)
+	if err != nil {
+		return stepError("stop the jobs of pg_cron", err)
+	}
+	d.record.didNeutralise(fmt.Sprintf("%d jobs of pg_cron were made inactive", tag.RowsAffected()))
+	return nil
+}
+
+// runFile runs a file in one transaction, under the search path that sessions
+// of the source's database had.
+func (d *loader) runFile(ctx context.Context, s *session, f SQLFile) error {
+	if err := refuseTransactions(f); err != nil {
+		return err
+	}
+	if err := s.exec(ctx, "BEGIN; SET LOCAL search_path = "+d.searchPath()+"; SET LOCAL check_function_bodies = on"); err != nil {
+		return stepError("neutralise with "+f.Name, err)
+	}
+	if err := s.exec(ctx, f.SQL); err != nil {
+		return fileError(f, err)
+	}
+	if err := s.exec(ctx, "COMMIT"); err != nil {
+		return fileError(f, err)
+	}
+	return nil
+}
+
+// transactionWords begin the statements that would end a file's transaction.
+var transactionWords = []string{"BEGIN", "START", "COMMIT", "END", "ROLLBACK", "ABORT", "PREPARE"}
+
+// refuseTransactions fails for a file that controls transactions itself.
+func refuseTransactions(f SQLFile) error {
+	for _, st := range archive.Split(f.SQL) {
+		if len(st.Words) == 0 || !slices.Contains(transactionWords, st.Words[0]) {
+			continue
+		}
+		if st.Words[0] == "PREPARE" && (len(st.Words) < 2 || st.Words[1] != "TRANSACTION") {
+			continue
+		}
+		line, column := position(f.SQL, utf8.RuneCountInString(f.SQL[:st.Offset])+1)
+		return envdb.Fail(envdb.ErrMisuse, "%s:%d:%d: %s: the file is run in one transaction, which it may not end or begin", f.Name, line, column, st.Words[0]).
+			WithState("the database is half built; discard it").
+			WithNext("remove the statement from %s", f.Name)
+	}
+	return nil
+}
+
+// fileError says where in a file a statement failed.
+func fileError(f SQLFile, err error) error {
+	pgErr := new(pgconn.PgError)
+	if !errors.As(err, &pgErr) {
+		return fmt.Errorf("neutralise with %s: %w", f.Name, err)
+	}
+	where := f.Name
+	if pgErr.Position > 0 {
+		line, column := position(f.SQL, int(pgErr.Position))
+		where = fmt.Sprintf("%s:%d:%d", f.Name, line, column)
+	}
+	next := "correct " + f.Name + " and run this again"
+	if pgErr.Code == codeSyntaxError && strings.Contains(f.SQL, "\\") {
+		next += "; the commands of psql, which begin with a backslash, do not work here"
+	}
+	p := envdb.Fail(nil, "neutralise: %s: %s (SQLSTATE %s)", where, pgErr.Message, pgErr.Code).WithNext("%s", next)
+	p.Err = err
+	return p
+}
+
+const codeSyntaxError = "42601"
+
+// position returns the line and column of the nth character of a text.
+func position(text string, nth int) (line, column int) {
+	line, column = 1, 1
+	for _, r := range text {
+		if nth--; nth <= 0 {
+			break
+		}
+		if column++; r == '\n' {
+			line, column = line+1, 1
+		}
+	}
+	return line, column
+}
