@@ -63,10 +63,10 @@ func (a *attempt) refusePooler(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	if !pooler.Present {
+	if pooler == "" {
 		return nil
 	}
-	return envdb.Fail(envdb.ErrPreflight, "the backup would go through a pooler: %s", pooler.Why).
+	return envdb.Fail(envdb.ErrPreflight, "the backup would go through a pooler: %s", pooler).
 		WithState("nothing was read").
 		WithNext("set direct_url to the server itself")
 }
