@@ -1,0 +1,79 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"io"
+
+	"github.com/spf13/cobra"
+
+	"github.com/envdb/envdb/internal/console"
+	"github.com/envdb/envdb/internal/manager"
+)
+
+func newBackupCommand(a *app) *cobra.Command {
+	var req manager.BackupRequest
+	var dryRun bool
+	c := &cobra.Command{
+		Use:   "backup ENV",
+		Short: "Take a backup of an environment now",
+		Long: `Take a backup of an environment now: whole, from one snapshot, with what did not
+change since the backup before only referred to. Writers are never made to
+wait: if a statement waits for the backup, the backup steps aside.`,
+		Example: "  envdb backup prod --note 'before the price change' --pin",
+		Args:    arguments("ENV"),
+		RunE: func(c *cobra.Command, args []string) error {
+			req.Environment = args[0]
+			return a.runBackup(c.Context(), req, dryRun)
+		},
+	}
+	c.Flags().StringVar(&req.Note, "note", "", "why, for people: `text`")
+	c.Flags().BoolVar(&req.Pin, "pin", false, "keep it until it is unpinned")
+	c.Flags().BoolVar(&dryRun, "dry-run", false, "print the plan, and do nothing")
+	return c
+}
+
+func (a *app) runBackup(ctx context.Context, req manager.BackupRequest, dryRun bool) error {
+	s, err := a.open(ctx)
+	if err != nil {
+		return err
+	}
+	defer s.close()
+	if dryRun {
+		plan, err := s.manager.PlanBackup(ctx, req)
+		if err != nil {
+			return err
+		}
+		return a.printPlan(plan)
+	}
+	result, err := s.manager.Backup(ctx, req)
+	s.finish()
+	if err != nil {
+		return err
+	}
+	return print(a, result, renderBackup)
+}
+
+func renderBackup(w io.Writer, r *manager.BackupResult) {
+	t := r.Totals
+	fmt.Fprintf(w, "backup %s of %s, as of %s\n", r.ID, r.Environment, console.Time(r.Point))
+	fmt.Fprintf(w, "  %s in %d tables, %s rows; stored %s%s, in %s\n",
+		console.Bytes(t.LogicalBytes), t.Tables, console.Count(t.Rows), console.Bytes(t.StoredBytes), renderDedup(r), console.Duration(r.Elapsed))
+	if r.Release != "" {
+		fmt.Fprintf(w, "  release %s\n", r.Release)
+	}
+	if r.Migration != nil {
+		fmt.Fprintf(w, "  migration %s (%s)\n", r.Migration.Version, r.Migration.Tool)
+	}
+	if r.Pinned {
+		fmt.Fprintln(w, "  pinned")
+	}
+}
+
+// renderDedup says how little of the data was new.
+func renderDedup(r *manager.BackupResult) string {
+	if r.Base == "" || r.Totals.LogicalBytes == 0 {
+		return ""
+	}
+	return fmt.Sprintf(" (%.1f%% was new since %s)", 100*float64(r.Totals.NewBytes)/float64(r.Totals.LogicalBytes), r.Base)
+}

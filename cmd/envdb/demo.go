@@ -1,0 +1,58 @@
+package main
+
+import (
+	"context"
+	"os"
+	"path/filepath"
+
+	"github.com/spf13/cobra"
+
+	"github.com/envdb/envdb/internal/demo"
+)
+
+type demoOptions struct {
+	dir        string
+	keep, stop bool
+}
+
+func newDemoCommand(a *app) *cobra.Command {
+	var opts demoOptions
+	c := &cobra.Command{
+		Use:   "demo",
+		Short: "Show it all on two throwaway clusters",
+		Long: `Start two throwaway PostgreSQL clusters, fill one with a shop, back it up, change
+it, back it up again, mirror it as of both moments, break the copy, and roll it
+back: with the same commands that you would type.
+
+Needs PostgreSQL's server programs on this machine, and nothing else.`,
+		Example: "  envdb demo\n  envdb demo --keep      and play with it\n  envdb demo --stop      end a demo that was kept",
+		Args:    arguments(),
+		RunE:    func(c *cobra.Command, args []string) error { return a.runDemo(c.Context(), opts) },
+	}
+	c.Flags().StringVar(&opts.dir, "dir", filepath.Join(os.TempDir(), "envdb-demo"), "where everything lives: `directory`")
+	c.Flags().BoolVar(&opts.keep, "keep", false, "leave the clusters running and the store in place")
+	c.Flags().BoolVar(&opts.stop, "stop", false, "end a demo that was kept, and remove it")
+	return c
+}
+
+func (a *app) runDemo(ctx context.Context, opts demoOptions) error {
+	dir, err := filepath.Abs(opts.dir)
+	if err != nil {
+		return err
+	}
+	if opts.stop {
+		return demo.Stop(ctx, dir, a.stdout)
+	}
+	program, err := os.Executable()
+	if err != nil {
+		program = "envdb"
+	}
+	return demo.Run(ctx, demo.Options{
+		Dir: dir, Keep: opts.keep, Out: a.stdout, Program: program,
+		Command: func(ctx context.Context, args ...string) error {
+			inner := newRootCommand(&app{stdin: a.stdin, stdout: a.stdout, stderr: a.stderr})
+			inner.SetArgs(append([]string{"--config", demo.ConfigFile(dir)}, args...))
+			return inner.ExecuteContext(ctx)
+		},
+	})
+}

@@ -1,0 +1,153 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"github.com/envdb/envdb/internal/console"
+	"github.com/envdb/envdb/internal/manager"
+)
+
+func newBackupsCommand(a *app) *cobra.Command {
+	return &cobra.Command{
+		Use:     "backups ENV",
+		Short:   "List the restore points of an environment",
+		Example: "  envdb backups prod\n  envdb backups prod -o json",
+		Args:    arguments("ENV"),
+		RunE: func(c *cobra.Command, args []string) error {
+			return look(c.Context(), a, renderBackups, func(ctx context.Context, m *manager.Manager) (*manager.BackupList, error) {
+				return m.Backups(ctx, args[0])
+			})
+		},
+	}
+}
+
+func renderBackups(w io.Writer, l *manager.BackupList) {
+	if len(l.Backups) == 0 {
+		fmt.Fprintf(w, "no backups of %s yet\nNext: envdb backup %s\n", l.Environment, l.Environment)
+		return
+	}
+	rows := make([][]string, 0, len(l.Backups))
+	for _, b := range l.Backups {
+		rows = append(rows, []string{string(b.ID), console.Time(b.Point), console.Bytes(b.LogicalBytes), console.Bytes(b.StoredBytes), b.Release, b.State(), b.Note})
+	}
+	console.Table(w, []string{"BACKUP", "AS OF", "DATA", "STORED", "RELEASE", "STATE", "NOTE"}, rows)
+}
+
+func newVersionsCommand(a *app) *cobra.Command {
+	return &cobra.Command{
+		Use:     "versions ENV",
+		Short:   "List the versions of an environment: live, dark, previous",
+		Example: "  envdb versions prod-copy",
+		Args:    arguments("ENV"),
+		RunE: func(c *cobra.Command, args []string) error {
+			return look(c.Context(), a, renderVersions, func(ctx context.Context, m *manager.Manager) (*manager.VersionList, error) {
+				return m.Versions(ctx, args[0])
+			})
+		},
+	}
+}
+
+func renderVersions(w io.Writer, l *manager.VersionList) {
+	rows := make([][]string, 0, len(l.Versions))
+	for _, v := range l.Versions {
+		from := ""
+		if v.Source != "" {
+			from = v.Source + " as of " + console.Time(v.Point)
+		}
+		rows = append(rows, []string{v.Name, string(v.State), string(v.Neutrality), from, console.Bytes(v.Size)})
+	}
+	console.Table(w, []string{"DATABASE", "STATE", "DATA IS", "FROM", "SIZE"}, rows)
+}
+
+func newStatusCommand(a *app) *cobra.Command {
+	return &cobra.Command{
+		Use:   "status",
+		Short: "Show every environment: what is live, from when, and the newest restore point",
+		Args:  arguments(),
+		RunE: func(c *cobra.Command, args []string) error {
+			return look(c.Context(), a, renderStatus, func(ctx context.Context, m *manager.Manager) (*manager.Status, error) {
+				return m.Status(ctx)
+			})
+		},
+	}
+}
+
+func renderStatus(w io.Writer, s *manager.Status) {
+	rows := make([][]string, 0, len(s.Environments))
+	for _, e := range s.Environments {
+		newest := "none"
+		if e.Newest != nil {
+			newest = console.Age(s.At.Sub(e.Newest.Point))
+		}
+		data := "own"
+		if e.DataSource != "" {
+			data = fmt.Sprintf("%s, %s", e.DataSource, console.Age(s.At.Sub(e.DataPoint)))
+		}
+		rows = append(rows, []string{e.Name, string(e.Tier), e.State, data, string(e.Neutrality), newest, strings.Join(e.Notes, "; ")})
+	}
+	console.Table(w, []string{"ENVIRONMENT", "TIER", "STATE", "DATA FROM", "DATA IS", "NEWEST BACKUP", "NOTES"}, rows)
+}
+
+func newEnvCommand(a *app) *cobra.Command {
+	c := &cobra.Command{
+		Use:   "env",
+		Short: "List the environments, or print one's connection string",
+		Args:  arguments("list or url"),
+	}
+	c.AddCommand(&cobra.Command{
+		Use:   "list",
+		Short: "List the environments of the configuration",
+		Args:  arguments(),
+		RunE: func(c *cobra.Command, args []string) error {
+			return look(c.Context(), a, renderEnvironments, func(_ context.Context, m *manager.Manager) (*manager.EnvironmentList, error) {
+				return m.Environments()
+			})
+		},
+	}, &cobra.Command{
+		Use:   "url ENV[@VERSION]",
+		Short: "Print a connection string for scripts, with its password",
+		Long: `Print a connection string for scripts, with its password. With @VERSION (a name
+from "envdb versions ENV") it leads to that version, also a dark one.`,
+		Example: "  psql \"$(envdb env url prod-copy)\"",
+		Args:    arguments("ENV[@VERSION]"),
+		RunE: func(c *cobra.Command, args []string) error {
+			name, version, _ := strings.Cut(args[0], "@")
+			return look(c.Context(), a, func(w io.Writer, u *manager.EnvironmentURL) { fmt.Fprintln(w, u.URL) },
+				func(ctx context.Context, m *manager.Manager) (*manager.EnvironmentURL, error) {
+					return m.URL(ctx, name, version)
+				})
+		},
+	})
+	return c
+}
+
+func renderEnvironments(w io.Writer, l *manager.EnvironmentList) {
+	rows := make([][]string, 0, len(l.Environments))
+	for _, e := range l.Environments {
+		protected := ""
+		if e.Protected {
+			protected = "protected"
+		}
+		rows = append(rows, []string{e.Name, string(e.Tier), protected, e.MirrorFrom, e.URL})
+	}
+	console.Table(w, []string{"ENVIRONMENT", "TIER", "", "MIRRORS", "URL"}, rows)
+}
+
+// look runs a command that only reads, and prints its result.
+func look[T any](ctx context.Context, a *app, text func(io.Writer, T), read func(context.Context, *manager.Manager) (T, error)) error {
+	s, err := a.open(ctx)
+	if err != nil {
+		return err
+	}
+	defer s.close()
+	result, err := read(ctx, s.manager)
+	if err != nil {
+		return err
+	}
+	return print(a, result, text)
+}

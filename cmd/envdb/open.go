@@ -1,0 +1,72 @@
+package main
+
+import (
+	"context"
+	"log/slog"
+	"path/filepath"
+	"sync"
+
+	"github.com/envdb/envdb"
+	"github.com/envdb/envdb/backup"
+	"github.com/envdb/envdb/internal/config"
+	"github.com/envdb/envdb/internal/console"
+	"github.com/envdb/envdb/internal/ledger"
+	"github.com/envdb/envdb/internal/manager"
+)
+
+// session is everything that one command works with.
+type session struct {
+	manager *manager.Manager
+	store   envdb.Store
+	// finish ends the progress, so that results come after it.
+	finish func()
+}
+
+func (s *session) close() { s.finish() }
+
+// open wires everything together. It is the only place that does.
+func (a *app) open(ctx context.Context) (*session, error) {
+	if err := a.checkOutput(); err != nil {
+		return nil, err
+	}
+	c, err := config.Load(a.configPath, nil)
+	if err != nil {
+		return nil, err
+	}
+	screen, report := a.progress()
+	log := a.logger(screen)
+	for _, w := range c.Warnings {
+		log.Debug("configuration", "warning", w.String())
+	}
+	st := newLazyStore(ctx, c)
+	l := ledger.New(st, c.Project, ledger.Config{
+		Version: version, Spool: filepath.Join(c.Home, "spool"), LogLevel: a.level(), Log: log,
+	})
+	m := manager.New(manager.Config{
+		Config: c, Ledger: l, Log: log, Report: report, Version: version,
+		OpenRepository: func(ctx context.Context) (*backup.Repository, error) { return backup.Open(ctx, st, c.Project) },
+	})
+	return &session{manager: m, store: st, finish: sync.OnceFunc(screen.Stop)}, nil
+}
+
+// progress returns the screen that shows how far a run is.
+func (a *app) progress() (*console.Screen, envdb.Report) {
+	style := console.Auto
+	if a.quiet {
+		style = console.Quiet
+	}
+	screen := console.NewScreen(a.stderr, style)
+	return screen, screen.Report
+}
+
+func (a *app) level() slog.Level {
+	if a.debug {
+		return slog.LevelDebug
+	}
+	return slog.LevelInfo
+}
+
+// logger writes for people, without disturbing the progress.
+func (a *app) logger(screen *console.Screen) *slog.Logger {
+	return slog.New(console.NewHandler(screen, a.level()))
+}

@@ -1,0 +1,33 @@
+package main
+
+import (
+	"fmt"
+	"io"
+
+	"github.com/envdb/envdb/internal/console"
+	"github.com/envdb/envdb/internal/manager"
+)
+
+// renderPlan shows a plan for people.
+func renderPlan(w io.Writer, p *manager.Plan) {
+	fmt.Fprintf(w, "%s of %s", p.Operation, p.Environment)
+	if p.Source != "" && p.Source != p.Environment {
+		fmt.Fprintf(w, " from %s", p.Source)
+	}
+	if p.Bytes > 0 {
+		fmt.Fprintf(w, ", %s", console.Bytes(p.Bytes))
+	}
+	if p.Live != "" {
+		fmt.Fprintf(w, ", %s", p.Live)
+	}
+	fmt.Fprintln(w, " (a dry run: nothing is done)")
+	if p.Asked != nil && p.Point != nil {
+		fmt.Fprintf(w, "  asked for %s; the newest restore point before it is %s\n", console.Time(*p.Asked), console.Time(*p.Point))
+	}
+	for i, step := range p.Steps {
+		fmt.Fprintf(w, "  %d. %s\n", i+1, step)
+	}
+	for _, warning := range p.Warnings {
+		fmt.Fprintf(w, "  warning: %s\n", warning)
+	}
+}

@@ -1,0 +1,86 @@
+package main
+
+import (
+	"io"
+
+	"github.com/spf13/cobra"
+
+	"github.com/envdb/envdb"
+)
+
+// app is what the commands share: the streams and the global flags.
+type app struct {
+	stdin          io.Reader
+	stdout, stderr io.Writer
+
+	configPath string
+	output     string
+	quiet      bool
+	debug      bool
+}
+
+const exitCodes = `
+Exit codes:
+  0 ok            3 refused (protected, unconfirmed)   7 busy
+  1 error         4 preflight (nothing was changed)    8 unreachable
+  2 misuse        5 interrupted                        9 verification or check failed
+                  6 not found                         10 doctor found problems`
+
+func newRootCommand(a *app) *cobra.Command {
+	root := &cobra.Command{
+		Use:   "envdb",
+		Short: "Back up production, mirror it anywhere, and go back when it goes wrong",
+		Long: `envdb manages the lifecycle of PostgreSQL environments.
+
+It backs up production into a store, builds copies of it beside what serves
+now, checks them, and swaps them in with one transaction, so that every change
+can be undone with one command. Production itself is never a target.
+
+In an emergency: envdb help back`,
+		SilenceUsage:  true,
+		SilenceErrors: true,
+	}
+	root.SetIn(a.stdin)
+	root.SetOut(a.stdout)
+	root.SetErr(a.stderr)
+	flags := root.PersistentFlags()
+	flags.StringVar(&a.configPath, "config", "", "configuration `file` (default: $ENVDB_CONFIG, ./envdb.yaml, ~/.config/envdb/envdb.yaml, /etc/envdb/envdb.yaml)")
+	flags.StringVarP(&a.output, "output", "o", "table", "what results are printed as: `table or json`")
+	flags.BoolVarP(&a.quiet, "quiet", "q", false, "no progress")
+	flags.BoolVar(&a.debug, "debug", false, "log everything")
+	root.SetFlagErrorFunc(func(c *cobra.Command, err error) error {
+		return envdb.Fail(envdb.ErrMisuse, "%w", err).WithNext("%s --help", c.CommandPath())
+	})
+	root.AddGroup(
+		&cobra.Group{ID: "start", Title: "Start:"},
+		&cobra.Group{ID: "every day", Title: "Every day:"},
+		&cobra.Group{ID: "bad day", Title: "On a bad day (see also: envdb help back):"},
+		&cobra.Group{ID: "look", Title: "Look:"},
+	)
+	add := func(group string, commands ...*cobra.Command) {
+		for _, c := range commands {
+			c.GroupID = group
+			root.AddCommand(c)
+		}
+	}
+	add("start", newDemoCommand(a), newInitCommand(a), newDoctorCommand(a))
+	add("every day", newBackupCommand(a), newMirrorCommand(a), newVerifyCommand(a), newPinCommand(a), newUnpinCommand(a))
+	add("bad day", newRollbackCommand(a), newRestoreCommand(a), newPromoteCommand(a))
+	add("look", newStatusCommand(a), newBackupsCommand(a), newVersionsCommand(a), newRunsCommand(a), newEnvCommand(a), newIdentityCommand(a))
+	root.AddCommand(newVersionCommand(a), newBackTopic())
+	root.SetHelpTemplate(root.HelpTemplate() + exitCodes + "\n")
+	return root
+}
+
+// arguments returns a check that a command got exactly the named arguments.
+func arguments(names ...string) cobra.PositionalArgs {
+	return func(c *cobra.Command, args []string) error {
+		if len(args) == len(names) {
+			return nil
+		}
+		if len(args) < len(names) {
+			return envdb.Fail(envdb.ErrMisuse, "%s: %s is missing", c.CommandPath(), names[len(args)]).WithNext("%s --help", c.CommandPath())
+		}
+		return envdb.Fail(envdb.ErrMisuse, "%s: unexpected %q", c.CommandPath(), args[len(names)]).WithNext("%s --help", c.CommandPath())
+	}
+}

@@ -1,0 +1,110 @@
+// Package demo shows envdb at work on two throwaway clusters: production's,
+// with a shop in it, and everyone else's.
+//
+// The one idea in it: the demo does nothing of its own. It types the commands
+// that a person would type, shows them, and lets the real command line run.
+package demo
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"time"
+
+	"github.com/envdb/envdb"
+	"github.com/envdb/envdb/internal/postgres/cluster"
+)
+
+// Options say how the demo runs.
+type Options struct {
+	// Dir is where everything lives; it must not exist yet or be empty.
+	Dir string
+	// Keep leaves the clusters and the store for the person to play with.
+	Keep bool
+	// Command runs one envdb command line against the demo's configuration.
+	Command func(ctx context.Context, args ...string) error
+	// Program is how the person would type envdb, e.g. "bin/envdb".
+	Program string
+	Out     io.Writer
+}
+
+// Demo is a demo that runs.
+type demo struct {
+	Options
+	production, everyone *cluster.Cluster
+	started              time.Time
+	chapters             int
+}
+
+// ConfigFile returns the path of the demo's configuration below dir.
+func ConfigFile(dir string) string { return filepath.Join(dir, "envdb.yaml") }
+
+// Run runs the demo, and cleans up unless it is to be kept.
+func Run(ctx context.Context, o Options) (err error) {
+	d := &demo{Options: o, started: time.Now()}
+	if err := d.occupy(); err != nil {
+		return err
+	}
+	defer func() {
+		if o.Keep && err == nil {
+			return
+		}
+		cleanup, cancel := context.WithTimeout(context.WithoutCancel(ctx), time.Minute)
+		defer cancel()
+		err = errors.Join(err, d.remove(cleanup))
+	}()
+	for _, act := range []func(context.Context) error{d.startClusters, d.fillShop, d.takeBackups, d.mirrorBoth, d.breakAndGoBack} {
+		if err := act(ctx); err != nil {
+			return err
+		}
+	}
+	d.farewell()
+	return nil
+}
+
+// occupy makes the directory, and refuses one that holds anything.
+func (d *demo) occupy() error {
+	entries, err := os.ReadDir(d.Dir)
+	if err == nil && len(entries) > 0 {
+		return envdb.Fail(envdb.ErrPreflight, "%s is not empty", d.Dir).
+			WithState("nothing was changed").
+			WithNext("%s demo --stop --dir %s ends a demo that was kept there; or name another --dir", d.Program, d.Dir)
+	}
+	if err := os.MkdirAll(d.Dir, 0o711); err != nil {
+		return fmt.Errorf("demo directory: %w", err)
+	}
+	return nil
+}
+
+func (d *demo) remove(ctx context.Context) error {
+	var errs []error
+	for _, c := range []*cluster.Cluster{d.production, d.everyone} {
+		if c != nil {
+			errs = append(errs, c.Destroy(ctx))
+		}
+	}
+	return errors.Join(append(errs, os.RemoveAll(d.Dir))...)
+}
+
+// chapter prints what comes now.
+func (d *demo) chapter(format string, args ...any) {
+	d.chapters++
+	fmt.Fprintf(d.Out, "\n── %d. %s\n", d.chapters, fmt.Sprintf(format, args...))
+}
+
+// say prints a line of the story.
+func (d *demo) say(format string, args ...any) {
+	fmt.Fprintf(d.Out, "   %s\n", fmt.Sprintf(format, args...))
+}
+
+// envdb shows a command line and runs it.
+func (d *demo) envdb(ctx context.Context, args ...string) error {
+	fmt.Fprintf(d.Out, "\n$ envdb %s\n", typed(args))
+	if err := d.Command(ctx, args...); err != nil {
+		return fmt.Errorf("envdb %s: %w", typed(args), err)
+	}
+	return nil
+}

@@ -1,0 +1,170 @@
+package manager
+
+import (
+	"context"
+	"errors"
+
+	"github.com/envdb/envdb"
+	"github.com/envdb/envdb/backup"
+	"github.com/envdb/envdb/internal/config"
+	"github.com/envdb/envdb/internal/generation"
+	"github.com/envdb/envdb/internal/ledger"
+	"github.com/envdb/envdb/internal/logical"
+	"github.com/envdb/envdb/internal/postgres"
+)
+
+// building is one pass through the pipeline that mirror and restore share:
+// build next, dark; fill it; make it harmless; check it; promote or discard.
+type building struct {
+	operation envdb.Operation
+	env       config.Environment // what is filled
+	target    envdb.Writable     // the permission to fill it
+	source    string             // the environment whose data it is
+	backup    backup.Backup
+	// harmless says that the data comes from production.
+	harmless bool
+	// promote makes the version live; otherwise it stays dark.
+	promote bool
+}
+
+func (b building) neutrality() envdb.Neutrality {
+	if b.harmless {
+		return envdb.Neutralised
+	}
+	return envdb.Raw
+}
+
+// build runs the pipeline. Until the promote the live version is not touched;
+// if anything fails before it, the dark version is dropped.
+func (m *Manager) build(ctx context.Context, x *execution, repository *backup.Repository, b building) (result *BuildResult, err error) {
+	hold, err := m.ledger.HoldBackup(ctx, b.source, b.backup.ID(), ledger.Claim{Run: x.id(), Operation: b.operation})
+	if err != nil {
+		return nil, err
+	}
+	defer func() { err = joinCleanup(err, ctx, hold.Release) }()
+	reader, err := repository.Open(ctx, b.backup.Manifest)
+	if err != nil {
+		return nil, err
+	}
+	catalogue, err := logical.ReadCatalogue(ctx, reader)
+	if err != nil {
+		return nil, err
+	}
+
+	x.step("preflight")
+	generations, ctx, closeAll, err := m.openGenerations(ctx, x, b.env)
+	if err != nil {
+		return nil, err
+	}
+	defer closeAll()
+	if err := m.preflight(ctx, x, repository, generations, b, catalogue); err != nil {
+		return nil, err
+	}
+	if err := m.cleanServer(ctx, x, generations, b.target, b.operation); err != nil {
+		return nil, err
+	}
+
+	if err := x.recording.WillCreate(ctx, generations.DarkName(x.id())); err != nil {
+		return nil, err
+	}
+	x.step("create")
+	dark, err := generations.Build(ctx, b.target, b.operation, specOf(x.id(), b, catalogue))
+	if err != nil {
+		return nil, err
+	}
+	result, err = m.finish(ctx, x, generations, b, dark, reader, catalogue)
+	if err != nil {
+		return nil, generations.Abandon(ctx, b.target, b.operation, dark, err)
+	}
+	return result, nil
+}
+
+// openGenerations connects to the environment's server and takes its lock,
+// after ending the sessions of the dead runs whose leases this run took over.
+func (m *Manager) openGenerations(ctx context.Context, x *execution, env config.Environment) (*generation.Generations, context.Context, func(), error) {
+	g, err := generation.Open(ctx, env.Environment, generation.Options{Run: x.id(), Log: x.log, Now: m.now, Report: x.report})
+	if err != nil {
+		return nil, ctx, nil, err
+	}
+	fail := func(err error) (*generation.Generations, context.Context, func(), error) {
+		return nil, ctx, nil, errors.Join(err, g.Close())
+	}
+	for _, dead := range x.takenOver {
+		if err := g.Fence(ctx, dead.Run); err != nil {
+			return fail(err)
+		}
+		if err := m.ledger.MarkInterrupted(ctx, dead.Run, "its process is gone; run "+x.id()+" took over"); err != nil {
+			return fail(err)
+		}
+	}
+	if len(x.takenOver) == 0 {
+		if err := g.Lock(ctx); err != nil {
+			return fail(err)
+		}
+	}
+	bound, release := g.Bind(ctx)
+	return g, bound, func() { release(); g.Close() }, nil
+}
+
+// preflight asks everything that can be asked before anything is created.
+func (m *Manager) preflight(ctx context.Context, x *execution, repository *backup.Repository, g *generation.Generations, b building, catalogue *logical.Catalogue) error {
+	if b.operation == envdb.OpMirror || !b.env.Protected() {
+		if err := m.guard(ctx, repository, g); err != nil {
+			return err
+		}
+	}
+	conn, err := postgres.Connect(ctx, b.env.Direct(), postgres.Options{App: x.app(), Database: b.env.Maintenance(), Pin: true})
+	if err != nil {
+		return err
+	}
+	defer conn.Close(context.WithoutCancel(ctx))
+	findings, err := logical.Preflight(ctx, conn, catalogue, m.preflightOptions(b))
+	if err != nil {
+		return err
+	}
+	for _, note := range findings.Notes {
+		x.log.Info(note, "env", b.env.Name)
+	}
+	return nil
+}
+
+func (m *Manager) preflightOptions(b building) logical.PreflightOptions {
+	return logical.PreflightOptions{
+		Roles: logical.RolePolicy(b.env.Roles), SkipExtensions: b.env.SkipExtensions, Neutralise: b.harmless,
+	}
+}
+
+// guard refuses a target whose URL leads to a protected database.
+func (m *Manager) guard(ctx context.Context, repository *backup.Repository, g *generation.Generations) error {
+	protected, err := m.protected(ctx, repository)
+	if err != nil {
+		return err
+	}
+	target, err := generation.Identify(ctx, g.Environment())
+	if err != nil {
+		return err
+	}
+	return generation.Guard(ctx, g.Environment().Name, target, protected)
+}
+
+// cleanServer drops what dead runs left unfinished on the server.
+func (m *Manager) cleanServer(ctx context.Context, x *execution, g *generation.Generations, w envdb.Writable, op envdb.Operation) error {
+	recorded, err := m.recordedVersions(ctx, x.environment)
+	if err != nil {
+		return err
+	}
+	gone, err := g.CleanUp(ctx, w, op, m.runIsAlive(ctx), recorded)
+	for _, name := range gone {
+		x.log.Info("dropped the unfinished database of an interrupted run", "database", name)
+	}
+	return err
+}
+
+// specOf returns what the dark version is created as.
+func specOf(id string, b building, c *logical.Catalogue) generation.Spec {
+	d := c.Database
+	return generation.Spec{
+		ID: id, Source: b.source, Backup: string(b.backup.ID()), Point: c.Point,
+		Encoding: d.Encoding, LocaleProvider: d.LocaleProvider, Collate: d.Collate, CType: d.CType, Locale: d.Locale, ICURules: d.ICURules,
+	}
+}

@@ -1,0 +1,218 @@
+package manager
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"time"
+
+	"github.com/envdb/envdb"
+	"github.com/envdb/envdb/backup"
+	"github.com/envdb/envdb/internal/config"
+	"github.com/envdb/envdb/internal/ledger"
+	"github.com/envdb/envdb/internal/logical"
+	"github.com/envdb/envdb/internal/postgres"
+)
+
+// Level says how much a finding matters.
+type Level string
+
+// A Problem keeps an operation from working; a Caution should be looked at
+// this week.
+const (
+	Fine    Level = "ok"
+	Caution Level = "warn"
+	Trouble Level = "problem"
+)
+
+// Finding is one thing that the doctor looked at.
+type Finding struct {
+	About string `json:"about"` // an environment, "store" or "configuration"
+	Level Level  `json:"level"`
+	Text  string `json:"text"`
+	Next  string `json:"next,omitempty"`
+}
+
+// Diagnosis is what the doctor found, in the order in which it looked.
+type Diagnosis struct {
+	Findings []Finding `json:"findings"`
+}
+
+// Err returns an error of kind ErrUnhealthy if there are problems.
+func (d *Diagnosis) Err() error {
+	problems := 0
+	for _, f := range d.Findings {
+		if f.Level == Trouble {
+			problems++
+		}
+	}
+	if problems == 0 {
+		return nil
+	}
+	return envdb.Fail(envdb.ErrUnhealthy, "the doctor found %d problems", problems).WithNext("see the lines marked problem; then envdb doctor again")
+}
+
+func (d *Diagnosis) add(about string, level Level, format string, args ...any) *Finding {
+	d.Findings = append(d.Findings, Finding{About: about, Level: level, Text: fmt.Sprintf(format, args...)})
+	return &d.Findings[len(d.Findings)-1]
+}
+
+// trouble adds an error with its next step.
+func (d *Diagnosis) trouble(about string, err error) {
+	_, next := envdb.Advice(err)
+	d.add(about, Trouble, "%v", err).Next = next
+}
+
+// DoctorRequest says what the doctor may do.
+type DoctorRequest struct {
+	// Clean removes what dead runs left behind.
+	Clean bool
+}
+
+// Doctor looks at the configuration, the store and every server.
+func (m *Manager) Doctor(ctx context.Context, store envdb.Store, req DoctorRequest) (*Diagnosis, error) {
+	d := &Diagnosis{}
+	d.add("configuration", Fine, "%s: project %s, %d environments", m.config.Path, m.config.Project, len(m.config.Names()))
+	for _, w := range m.config.Warnings {
+		d.add("configuration", Caution, "%s", w)
+	}
+	repository := m.examineStore(ctx, store, d)
+	for _, name := range m.config.Names() {
+		if err := ctx.Err(); err != nil {
+			return d, context.Cause(ctx)
+		}
+		m.examineServer(ctx, name, d)
+		if repository != nil {
+			m.examineBackups(ctx, repository, name, d)
+		}
+		if err := m.examineLeftovers(ctx, repository, name, req.Clean, d); err != nil {
+			d.trouble(name, err)
+		}
+	}
+	return d, d.Err()
+}
+
+// examineStore probes what the store can do: two writers depend on it.
+func (m *Manager) examineStore(ctx context.Context, store envdb.Store, d *Diagnosis) *backup.Repository {
+	if err := ledger.Probe(ctx, store); err != nil {
+		d.trouble("store", err)
+		return nil
+	}
+	repository, err := m.open(ctx)
+	if err != nil {
+		d.trouble("store", err)
+		return nil
+	}
+	d.add("store", Fine, "writes are atomic and conditional; repository %s", repository.ID())
+	if stored, err := m.ledger.FlushSpool(ctx); err != nil {
+		d.trouble("store", err)
+	} else if stored > 0 {
+		d.add("store", Fine, "stored %d records of runs that ended while the store was down", stored)
+	}
+	return repository
+}
+
+func (m *Manager) examineServer(ctx context.Context, name string, d *Diagnosis) {
+	env, err := m.config.Environment(name)
+	if errors.Is(err, config.ErrUnset) {
+		d.add(name, Caution, "%v", err).Next = "set it where this environment is worked on"
+		return
+	}
+	if err != nil {
+		d.trouble(name, err)
+		return
+	}
+	if env.Protected() || len(env.Backup.Ladder) > 0 {
+		m.examineSource(ctx, env, d)
+	}
+	if env.Mirror.From != "" {
+		m.examineTarget(ctx, env, d)
+	}
+}
+
+// examineSource checks that the environment can be backed up from here.
+func (m *Manager) examineSource(ctx context.Context, env config.Environment, d *Diagnosis) {
+	conn, err := postgres.Connect(ctx, env.Direct(), postgres.Options{App: "envdb/doctor", Pin: true})
+	if err != nil {
+		d.trouble(env.Name, err)
+		return
+	}
+	defer conn.Close(context.WithoutCancel(ctx))
+	version, err := postgres.ReadServerVersion(ctx, conn)
+	if err != nil {
+		d.trouble(env.Name, err)
+		return
+	}
+	if pooler, err := postgres.DetectPooler(ctx, conn); err != nil {
+		d.trouble(env.Name, err)
+	} else if pooler != "" {
+		d.add(env.Name, Trouble, "the url leads to a pooler (%s): a backup needs the server itself", pooler).Next = "set direct_url of " + env.Name
+		return
+	}
+	if _, err := postgres.FindTools(ctx, version.Major()); err != nil {
+		d.trouble(env.Name, err)
+		return
+	}
+	if err := logical.Examine(ctx, logical.Source{URL: env.Direct(), App: "envdb/doctor", Jobs: 1, ReleaseQuery: env.ReleaseQuery}); err != nil {
+		d.trouble(env.Name, err)
+		return
+	}
+	d.add(env.Name, Fine, "can be backed up: PostgreSQL %s, and pg_dump to fit", version)
+}
+
+func (m *Manager) examineBackups(ctx context.Context, repository *backup.Repository, name string, d *Diagnosis) {
+	found, err := repository.List(ctx, name)
+	if err != nil {
+		d.trouble(name, err)
+		return
+	}
+	declared, err := m.config.Environment(name)
+	if err != nil && !errors.Is(err, config.ErrUnset) {
+		return // examineServer said so
+	}
+	var newest *backup.Backup
+	for i, b := range found {
+		if b.Usable() {
+			newest = &found[i]
+			continue
+		}
+		d.add(name, Trouble, "backup %s cannot be restored (%s)", b.ID(), backupLine(name, b).State()).Next = fmt.Sprintf("envdb backup %s heals what production still has; envdb verify %s says what is lost", name, name)
+	}
+	switch {
+	case newest != nil:
+		d.add(name, Fine, "%d backups, the newest as of %s", len(found), newest.Manifest.Point.UTC().Format(time.DateTime+" UTC"))
+	case declared.Protected():
+		d.add(name, Caution, "there is no backup that can be restored").Next = "envdb backup " + name
+	}
+}
+
+// examineTarget checks that a version can be built beside the live one.
+func (m *Manager) examineTarget(ctx context.Context, env config.Environment, d *Diagnosis) {
+	conn, err := postgres.Connect(ctx, env.Direct(), postgres.Options{App: "envdb/doctor", Database: env.Maintenance()})
+	if err != nil {
+		d.trouble(env.Name, err)
+		return
+	}
+	defer conn.Close(context.WithoutCancel(ctx))
+	if pooler, err := postgres.DetectPooler(ctx, conn); err != nil {
+		d.trouble(env.Name, err)
+		return
+	} else if pooler != "" {
+		d.add(env.Name, Trouble, "the url leads to a pooler (%s): a swap needs the server itself", pooler).Next = "set direct_url of " + env.Name
+		return
+	}
+	role, err := postgres.ReadRole(ctx, conn)
+	if err != nil {
+		d.trouble(env.Name, err)
+		return
+	}
+	if !role.CanCreateDB() {
+		d.add(env.Name, Trouble, "role %q may not create databases", role.Name).Next = "as a superuser: ALTER ROLE " + postgres.Quote(role.Name) + " CREATEDB;"
+		return
+	}
+	if _, err := config.ReadScripts(append(slices.Clone(env.Mirror.Neutralise), env.Mirror.Checks...)); err != nil {
+		d.trouble(env.Name, err)
+	}
+	d.add(env.Name, Fine, "can be mirrored into from %s", env.Mirror.From)
+}

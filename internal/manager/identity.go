@@ -1,0 +1,126 @@
+package manager
+
+import (
+	"context"
+	"errors"
+	"io/fs"
+
+	"github.com/envdb/envdb"
+	"github.com/envdb/envdb/backup"
+	"github.com/envdb/envdb/internal/config"
+	"github.com/envdb/envdb/internal/generation"
+)
+
+// Identity compares the recorded identity of an environment with the one that
+// its server gives now.
+func (m *Manager) Identity(ctx context.Context, name string) (*IdentityReport, error) {
+	env, err := m.config.Environment(name)
+	if err != nil {
+		return nil, err
+	}
+	repository, err := m.open(ctx)
+	if err != nil {
+		return nil, err
+	}
+	report := &IdentityReport{Environment: name}
+	if report.Recorded, err = recordedIdentity(ctx, repository, name); err != nil {
+		return nil, err
+	}
+	now, err := generation.Identify(ctx, env.Environment)
+	if err != nil {
+		report.Unreachable = err.Error()
+		return report, nil
+	}
+	report.Now = &now
+	return report, nil
+}
+
+// AcceptIdentity records the identity that the server of an environment gives
+// now, in place of the one that was recorded.
+func (m *Manager) AcceptIdentity(ctx context.Context, name string) (*IdentityReport, error) {
+	env, err := m.config.Environment(name)
+	if err != nil {
+		return nil, err
+	}
+	repository, err := m.open(ctx)
+	if err != nil {
+		return nil, err
+	}
+	err = m.run(ctx, job{operation: envdb.OpIdentity, environment: name}, func(ctx context.Context, x *execution) error {
+		now, err := generation.Identify(ctx, env.Environment)
+		if err != nil {
+			return err
+		}
+		x.facts("system_identifier", now.SystemIdentifier, "database_oid", now.DatabaseOID)
+		return repository.RecordIdentity(ctx, name, now)
+	})
+	if err != nil {
+		return nil, err
+	}
+	return m.Identity(ctx, name)
+}
+
+// recordIdentity remembers who a protected database is, the first time that it
+// is backed up. A backup from another cluster than the recorded one is taken,
+// since that is how a move begins, but it says so.
+func (m *Manager) recordIdentity(ctx context.Context, repository *backup.Repository, env config.Environment) error {
+	if !env.Protected() {
+		return nil
+	}
+	recorded, err := recordedIdentity(ctx, repository, env.Name)
+	if err != nil {
+		return err
+	}
+	now, err := generation.Identify(ctx, env.Environment)
+	switch {
+	case err != nil:
+		return err
+	case recorded == nil:
+		return repository.RecordIdentity(ctx, env.Name, now)
+	case !recorded.MayBe(now):
+		m.log.Warn("this is not the database that was recorded for the environment; if it was moved on purpose, run envdb identity accept",
+			"env", env.Name, "recorded_cluster", recorded.SystemIdentifier, "now_cluster", now.SystemIdentifier)
+	}
+	return nil
+}
+
+// recordedIdentity returns what was recorded, or nil.
+func recordedIdentity(ctx context.Context, repository *backup.Repository, env string) (*envdb.Identity, error) {
+	recorded, err := repository.Identity(ctx, env)
+	if errors.Is(err, fs.ErrNotExist) || errors.Is(err, envdb.ErrNotFound) {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, err
+	}
+	return &recorded, nil
+}
+
+// protected returns every protected environment with what is known of it, for
+// the guard that no URL leads a writer into one.
+func (m *Manager) protected(ctx context.Context, repository *backup.Repository) ([]generation.Protected, error) {
+	var all []generation.Protected
+	for _, declared := range m.config.Environments() {
+		if !declared.Protected() {
+			continue
+		}
+		recorded, err := recordedIdentity(ctx, repository, declared.Name)
+		if err != nil {
+			return nil, err
+		}
+		env, unset := m.config.Environment(declared.Name)
+		if unset != nil && !errors.Is(unset, config.ErrUnset) {
+			return nil, unset
+		}
+		all = append(all, generation.Protected{
+			Name: declared.Name, Recorded: recorded,
+			Identify: func(ctx context.Context) (envdb.Identity, error) {
+				if unset != nil {
+					return envdb.Identity{}, unset
+				}
+				return generation.Identify(ctx, env.Environment)
+			},
+		})
+	}
+	return all, nil
+}

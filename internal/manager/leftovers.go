@@ -1,0 +1,142 @@
+package manager
+
+import (
+	"context"
+	"errors"
+
+	"github.com/envdb/envdb"
+	"github.com/envdb/envdb/backup"
+	"github.com/envdb/envdb/internal/config"
+	"github.com/envdb/envdb/internal/generation"
+	"github.com/envdb/envdb/internal/ledger"
+)
+
+// runIsDead returns a judge of runs by their records: a run is dead when it
+// ended, or when its process is gone. One without a record is dead too: the
+// record is written before anything else.
+func (m *Manager) runIsDead(ctx context.Context) func(run string) (bool, error) {
+	return func(id string) (bool, error) {
+		run, err := m.ledger.Run(ctx, id)
+		if isNotFound(err) {
+			return true, nil
+		}
+		if err != nil {
+			return false, err
+		}
+		return run.Outcome != ledger.Running, nil
+	}
+}
+
+// runIsAlive judges in doubt that a run is alive.
+func (m *Manager) runIsAlive(ctx context.Context) func(run string) bool {
+	dead := m.runIsDead(ctx)
+	return func(run string) bool {
+		gone, err := dead(run)
+		return err != nil || !gone
+	}
+}
+
+// recordsRead is how many of an environment's newest runs are asked for the
+// databases that they were going to create.
+const recordsRead = 50
+
+// recordedVersions returns which databases the runs of an environment named
+// before they created them.
+func (m *Manager) recordedVersions(ctx context.Context, env string) (generation.Recorded, error) {
+	runs, err := m.ledger.Runs(ctx, ledger.Filter{Environment: env, Limit: recordsRead})
+	if err != nil {
+		return nil, err
+	}
+	named := map[string]bool{}
+	for _, run := range runs {
+		for _, database := range run.Versions {
+			named[database] = named[database] || run.Outcome != ledger.Running
+		}
+	}
+	return func(database string) bool { return named[database] }, nil
+}
+
+// examineLeftovers finds what dead runs left behind, in the store and on the
+// server, and removes it if clean.
+func (m *Manager) examineLeftovers(ctx context.Context, repository *backup.Repository, name string, clean bool, d *Diagnosis) error {
+	dead := m.runIsDead(ctx)
+	if repository != nil {
+		left, err := repository.Leftovers(ctx, name, dead)
+		if err != nil {
+			return err
+		}
+		for _, l := range left {
+			switch {
+			case !clean:
+				d.add(name, Caution, "an interrupted backup left %d objects in the store (%s)", l.Objects, l.ID).Next = "envdb doctor --clean"
+			default:
+				if err := repository.RemoveLeftover(ctx, name, l); err != nil {
+					return err
+				}
+				d.add(name, Fine, "removed %d objects that the interrupted backup %s left in the store", l.Objects, l.ID)
+			}
+		}
+	}
+	env, err := m.config.Environment(name)
+	if errors.Is(err, config.ErrUnset) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	generations, err := generation.Open(ctx, env.Environment, generation.Options{Run: "doctor", Log: m.log, Now: m.now})
+	if err != nil {
+		return nil // examineServer said so
+	}
+	defer generations.Close()
+	recorded, err := m.recordedVersions(ctx, name)
+	if err != nil {
+		return err
+	}
+	left, err := generations.Leftovers(ctx, m.runIsAlive(ctx), recorded)
+	if err != nil {
+		return err
+	}
+	for _, v := range left {
+		if !clean {
+			d.add(name, Caution, "an interrupted run left the unfinished database %s", v.Name).Next = "envdb doctor --clean"
+			continue
+		}
+		if err := m.discardLeftover(ctx, env, v); err != nil {
+			return err
+		}
+		d.add(name, Fine, "dropped the unfinished database %s", v.Name)
+	}
+	return nil
+}
+
+// discardLeftover drops one leftover database under the environment's lease
+// and lock.
+func (m *Manager) discardLeftover(ctx context.Context, env config.Environment, v generation.Version) error {
+	w, err := m.mayDiscard(env)
+	if err != nil {
+		return err
+	}
+	return m.run(ctx, job{operation: envdb.OpDiscard, environment: env.Name}, func(ctx context.Context, x *execution) error {
+		g, ctx, closeAll, err := m.openGenerations(ctx, x, env)
+		if err != nil {
+			return err
+		}
+		defer closeAll()
+		recorded, err := m.recordedVersions(ctx, env.Name)
+		if err != nil {
+			return err
+		}
+		x.facts("version", v.Name)
+		return g.Discard(ctx, w, envdb.OpDiscard, v.Name, recorded)
+	})
+}
+
+// mayDiscard returns the permission to drop what envdb itself built and did
+// not finish, also beside a protected environment.
+func (m *Manager) mayDiscard(env config.Environment) (envdb.Writable, error) {
+	if env.Protected() {
+		return env.Sanction(envdb.Confirmation{Environment: env.Name, Operation: envdb.OpDiscard})
+	}
+	return env.Target()
+}

@@ -1,0 +1,35 @@
+package manager
+
+import (
+	"time"
+
+	"github.com/envdb/envdb"
+)
+
+// Plan is what an operation is going to do. A dry run prints the same Plan
+// that a real run executes.
+type Plan struct {
+	Operation   envdb.Operation `json:"operation"`
+	Environment string          `json:"environment"`
+	Source      string          `json:"source,omitempty"`
+	// Asked is the moment that was asked for, Point the restore point that
+	// answers it; both in UTC.
+	Asked  *time.Time     `json:"asked,omitempty"`
+	Point  *time.Time     `json:"point,omitempty"`
+	Backup envdb.BackupID `json:"backup,omitempty"`
+	// TakesBackup says that a backup of Source comes first.
+	TakesBackup bool `json:"takes_backup,omitempty"`
+	// Bytes is the logical size of what is copied.
+	Bytes int64 `json:"bytes,omitempty"`
+	// Live is the database that serves now, or will.
+	Live       string           `json:"live,omitempty"`
+	Neutrality envdb.Neutrality `json:"neutrality,omitempty"`
+	Steps      []string         `json:"steps"`
+	Warnings   []string         `json:"warnings,omitempty"`
+}
+
+// add appends a step, and returns p.
+func (p *Plan) add(steps ...string) *Plan {
+	p.Steps = append(p.Steps, steps...)
+	return p
+}

@@ -1,0 +1,166 @@
+package manager
+
+import (
+	"time"
+
+	"github.com/envdb/envdb"
+	"github.com/envdb/envdb/backup"
+	"github.com/envdb/envdb/internal/generation"
+)
+
+// BackupResult is what a backup made.
+type BackupResult struct {
+	backup.Manifest
+	Run     string        `json:"run"`
+	Pinned  bool          `json:"pinned"`
+	Elapsed time.Duration `json:"elapsed_ns"`
+}
+
+// BuildResult is what a mirror or a restore made.
+type BuildResult struct {
+	Run         string           `json:"run"`
+	Environment string           `json:"environment"`
+	Source      string           `json:"source"`
+	Backup      envdb.BackupID   `json:"backup"`
+	Point       time.Time        `json:"point"`
+	Neutrality  envdb.Neutrality `json:"neutrality"`
+	// Database is the name of the version that was built, as it is now.
+	Database string `json:"database"`
+	Dark     bool   `json:"dark"`
+	Previous string `json:"previous,omitempty"`
+
+	Bytes          int64                 `json:"bytes"`
+	Tables         int                   `json:"tables"`
+	Rows           int64                 `json:"rows"`
+	ObjectsChecked int                   `json:"objects_checked"`
+	Promotion      *generation.Promotion `json:"promotion,omitempty"`
+	Notes          []string              `json:"notes,omitempty"`
+	Next           string                `json:"next,omitempty"`
+	Elapsed        time.Duration         `json:"elapsed_ns"`
+}
+
+// SwapResult is what a promote or a rollback made.
+type SwapResult struct {
+	Run         string           `json:"run"`
+	Environment string           `json:"environment"`
+	Was         string           `json:"was"` // the name that the live version had
+	Previous    string           `json:"previous,omitempty"`
+	Source      string           `json:"source,omitempty"`
+	Point       time.Time        `json:"point,omitzero"`
+	Neutrality  envdb.Neutrality `json:"neutrality,omitempty"`
+	Held        time.Duration    `json:"logins_held_ns"`
+}
+
+// BackupLine is a backup in a list.
+type BackupLine struct {
+	Environment  string         `json:"environment"`
+	ID           envdb.BackupID `json:"id"`
+	Point        time.Time      `json:"point"`
+	GoodUntil    time.Time      `json:"good_until,omitzero"`
+	LogicalBytes int64          `json:"logical_bytes"`
+	StoredBytes  int64          `json:"stored_bytes"`
+	Release      string         `json:"release,omitempty"`
+	Note         string         `json:"note,omitempty"`
+	Pinned       bool           `json:"pinned,omitempty"`
+	Proven       bool           `json:"proven,omitempty"`
+	Bad          bool           `json:"bad,omitempty"`
+	Damaged      []string       `json:"damaged,omitempty"`
+	Unreadable   string         `json:"unreadable,omitempty"`
+}
+
+// State returns the marks of the backup for people.
+func (b BackupLine) State() string {
+	switch {
+	case b.Unreadable != "":
+		return "unreadable"
+	case b.Bad:
+		return "bad"
+	case len(b.Damaged) > 0:
+		return "damaged"
+	case b.Proven && b.Pinned:
+		return "proven, pinned"
+	case b.Proven:
+		return "proven"
+	case b.Pinned:
+		return "pinned"
+	}
+	return "good"
+}
+
+// BackupList is the backups of an environment, oldest first.
+type BackupList struct {
+	Environment string       `json:"environment"`
+	Backups     []BackupLine `json:"backups"`
+}
+
+// VersionLine is a version in a list.
+type VersionLine struct {
+	Name       string             `json:"name"`
+	State      envdb.VersionState `json:"state"`
+	Source     string             `json:"source,omitempty"`
+	Backup     string             `json:"backup,omitempty"`
+	Point      time.Time          `json:"point,omitzero"`
+	Neutrality envdb.Neutrality   `json:"neutrality,omitempty"`
+	Size       int64              `json:"size"`
+}
+
+// VersionList is the versions of an environment, live first.
+type VersionList struct {
+	Environment string        `json:"environment"`
+	Versions    []VersionLine `json:"versions"`
+}
+
+// Status is the state of every environment.
+type Status struct {
+	At           time.Time           `json:"at"`
+	Environments []EnvironmentStatus `json:"environments"`
+}
+
+// EnvironmentStatus is the state of one environment.
+type EnvironmentStatus struct {
+	Name       string           `json:"name"`
+	Tier       envdb.Tier       `json:"tier"`
+	State      string           `json:"state"` // "up", "absent", or why it cannot be asked
+	DataSource string           `json:"data_source,omitempty"`
+	DataPoint  time.Time        `json:"data_point,omitzero"`
+	Neutrality envdb.Neutrality `json:"neutrality,omitempty"`
+	Newest     *BackupLine      `json:"newest_backup,omitempty"`
+	Backups    int              `json:"backups"`
+	Versions   []VersionLine    `json:"versions,omitempty"`
+	LastRun    string           `json:"last_run,omitempty"`
+	Notes      []string         `json:"notes,omitempty"`
+}
+
+// EnvironmentLine is an environment of the configuration.
+type EnvironmentLine struct {
+	Name       string     `json:"name"`
+	Tier       envdb.Tier `json:"tier"`
+	Protected  bool       `json:"protected"`
+	MirrorFrom string     `json:"mirror_from,omitempty"`
+	URL        string     `json:"url"` // without its password
+}
+
+// EnvironmentList is the environments of the configuration, in its order.
+type EnvironmentList struct {
+	Environments []EnvironmentLine `json:"environments"`
+}
+
+// EnvironmentURL is a connection string with its secrets, on request.
+type EnvironmentURL struct {
+	Environment string `json:"environment"`
+	URL         string `json:"url"`
+}
+
+// IdentityReport compares a recorded identity with the one given now.
+type IdentityReport struct {
+	Environment string          `json:"environment"`
+	Recorded    *envdb.Identity `json:"recorded,omitempty"`
+	Now         *envdb.Identity `json:"now,omitempty"`
+	Unreachable string          `json:"unreachable,omitempty"`
+}
+
+// Matches reports whether the server is the recorded one, as far as both are
+// known.
+func (r IdentityReport) Matches() bool {
+	return r.Recorded == nil || r.Now == nil || r.Recorded.MayBe(*r.Now)
+}

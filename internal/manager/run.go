@@ -1,0 +1,111 @@
+package manager
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"time"
+
+	"github.com/envdb/envdb"
+	"github.com/envdb/envdb/internal/config"
+	"github.com/envdb/envdb/internal/ledger"
+)
+
+// job says what a run is going to do, before it does it.
+type job struct {
+	operation   envdb.Operation
+	environment string
+	source      string // the environment that is read, if another
+	point       time.Time
+	backup      envdb.BackupID
+	// offline allows the run while the store is down: it needs PostgreSQL only.
+	offline bool
+}
+
+// execution is a run that is under way.
+type execution struct {
+	job
+	recording *ledger.Recording
+	log       *slog.Logger
+	report    envdb.Report
+	endStep   func()
+	// takenOver are the dead runs whose leases this run took; their sessions
+	// on the server are ended before anything is changed there.
+	takenOver []ledger.Holder
+}
+
+func (x *execution) id() string { return x.recording.ID() }
+
+// app is the application_name of the run's sessions: the fence.
+func (x *execution) app() string { return appOf(x.id()) }
+
+func appOf(run string) string { return "envdb/" + run }
+
+// step ends the step before and begins the next.
+func (x *execution) step(name string) {
+	x.endStep()
+	x.endStep = x.recording.Step(name)
+}
+
+// facts notes pairs of names and values in the run's record.
+func (x *execution) facts(pairs ...any) {
+	for i := 0; i+1 < len(pairs); i += 2 {
+		if name, ok := pairs[i].(string); ok {
+			x.recording.Attr(name, pairs[i+1])
+		}
+	}
+}
+
+// run is the one door: lease, record, work, record, release. The work runs in
+// a context that ends when the lease is lost.
+func (m *Manager) run(ctx context.Context, j job, work func(context.Context, *execution) error) (err error) {
+	id := m.ledger.NewRunID()
+	claim := ledger.Claim{Run: id, Operation: j.operation, Offline: j.offline}
+	take := m.ledger.Exclude
+	if j.operation.Reads() {
+		take = m.ledger.Share
+	}
+	lease, err := take(ctx, j.environment, claim)
+	if err != nil {
+		return err
+	}
+	defer func() { err = joinCleanup(err, ctx, lease.Release) }()
+
+	recording, err := m.ledger.Begin(lease.Context(), ledger.Run{
+		ID: id, Operation: j.operation, Environment: j.environment, Source: j.source, Point: j.point, Backup: j.backup,
+		Unleased: !lease.Held(),
+	})
+	if err != nil {
+		return err
+	}
+	x := &execution{
+		job: j, recording: recording, takenOver: lease.TakenOver(), endStep: func() {},
+		log: slog.New(recording.Tee(m.log.Handler())), report: recording.Report(m.report),
+	}
+	for _, dead := range x.takenOver {
+		x.log.Warn("took over from a run that is gone", "run", dead.Run, "operation", dead.Operation, "host", dead.Host)
+	}
+	err = work(lease.Context(), x)
+	x.endStep()
+	if lost := context.Cause(lease.Context()); err != nil && lost != nil && !errors.Is(err, lost) {
+		err = errors.Join(lost, err)
+	}
+	return joinCleanup(err, ctx, func(ctx context.Context) error { return recording.Finish(ctx, err, nil) })
+}
+
+// cleanupPatience is how long tidying up may take after a run was stopped.
+const cleanupPatience = 30 * time.Second
+
+// joinCleanup tidies up even when ctx has ended, and joins what that says to
+// err.
+func joinCleanup(err error, ctx context.Context, cleanup func(context.Context) error) error {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), cleanupPatience)
+	defer cancel()
+	if failed := cleanup(ctx); failed != nil {
+		return errors.Join(err, failed)
+	}
+	return err
+}
+
+// jobs returns how many connections work for an environment.
+func (m *Manager) jobs(env config.Environment) int { return max(env.Jobs, 1) }

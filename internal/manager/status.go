@@ -1,0 +1,117 @@
+package manager
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"golang.org/x/sync/errgroup"
+
+	"github.com/envdb/envdb"
+	"github.com/envdb/envdb/backup"
+	"github.com/envdb/envdb/internal/config"
+	"github.com/envdb/envdb/internal/ledger"
+)
+
+// statusReaders is how many servers are asked at once.
+const statusReaders = 8
+
+// Status looks at every environment. A server or a store that does not answer
+// is a line of the result, not an error: somebody asks because something is
+// wrong.
+func (m *Manager) Status(ctx context.Context) (*Status, error) {
+	s := &Status{At: m.now().UTC()}
+	declared := m.config.Environments()
+	s.Environments = make([]EnvironmentStatus, len(declared))
+	repository, storeErr := m.open(ctx)
+	group, ctx := errgroup.WithContext(ctx)
+	group.SetLimit(statusReaders)
+	for i, env := range declared {
+		group.Go(func() error {
+			line := &s.Environments[i]
+			line.Name, line.Tier = env.Name, env.Tier
+			m.statusOfServer(ctx, line)
+			if storeErr != nil {
+				line.Notes = append(line.Notes, "store: "+storeErr.Error())
+				return nil
+			}
+			m.statusOfBackups(ctx, repository, line)
+			m.statusOfRuns(ctx, line)
+			return context.Cause(ctx)
+		})
+	}
+	return s, group.Wait()
+}
+
+func (m *Manager) statusOfServer(ctx context.Context, line *EnvironmentStatus) {
+	env, err := m.config.Environment(line.Name)
+	switch {
+	case errors.Is(err, config.ErrUnset):
+		line.State = "url not set here"
+		return
+	case err != nil:
+		line.State = err.Error()
+		return
+	}
+	versions, err := m.versionsOf(ctx, env)
+	if err != nil {
+		line.State = "unreachable"
+		line.Notes = append(line.Notes, err.Error())
+		return
+	}
+	line.State = "no database yet"
+	line.Versions = versionLines(versions)
+	dark := 0
+	for _, v := range line.Versions {
+		switch v.State {
+		case envdb.Live:
+			line.State = "up"
+			line.DataSource, line.DataPoint, line.Neutrality = v.Source, v.Point, v.Neutrality
+		case envdb.Dark:
+			dark++
+		}
+	}
+	if dark > 0 {
+		line.Notes = append(line.Notes, fmt.Sprintf("%d dark (envdb versions %s)", dark, line.Name))
+	}
+}
+
+func (m *Manager) statusOfBackups(ctx context.Context, repository *backup.Repository, line *EnvironmentStatus) {
+	found, err := repository.List(ctx, line.Name)
+	if err != nil {
+		line.Notes = append(line.Notes, "backups: "+err.Error())
+		return
+	}
+	line.Backups = len(found)
+	flawed := 0
+	for _, b := range found {
+		if !b.Usable() {
+			flawed++
+			continue
+		}
+		newest := backupLine(line.Name, b)
+		line.Newest = &newest
+	}
+	if flawed > 0 {
+		line.Notes = append(line.Notes, fmt.Sprintf("%d of %d backups cannot be restored (envdb verify %s)", flawed, len(found), line.Name))
+	}
+}
+
+func (m *Manager) statusOfRuns(ctx context.Context, line *EnvironmentStatus) {
+	runs, err := m.ledger.Runs(ctx, ledger.Filter{Environment: line.Name, Limit: 1})
+	if err != nil {
+		line.Notes = append(line.Notes, "runs: "+err.Error())
+		return
+	}
+	if len(runs) == 0 {
+		return
+	}
+	last := runs[0]
+	line.LastRun = last.ID
+	switch last.Outcome {
+	case ledger.Running:
+		line.Notes = append(line.Notes, fmt.Sprintf("%s runs (envdb runs show %s)", last.Operation, last.ID))
+	case ledger.Failed, ledger.Interrupted:
+		line.Notes = append(line.Notes, fmt.Sprintf("the last %s %s (envdb runs show %s)", last.Operation, last.Outcome, last.ID))
+	}
+}

@@ -1,0 +1,158 @@
+package manager
+
+import (
+	"context"
+	"fmt"
+
+	"github.com/envdb/envdb"
+	"github.com/envdb/envdb/internal/config"
+	"github.com/envdb/envdb/internal/generation"
+)
+
+// PromoteRequest asks to make a dark version live.
+type PromoteRequest struct {
+	Environment string
+	Version     string
+	Confirm     string // the environment's name, if it is protected
+}
+
+// RollbackRequest asks to make the previous version live again.
+type RollbackRequest struct {
+	Environment string
+	Confirm     string // the environment's name, if it is protected
+}
+
+// PlanPromote returns what Promote would do.
+func (m *Manager) PlanPromote(ctx context.Context, req PromoteRequest) (*Plan, error) {
+	env, _, err := m.sanctioned(req.Environment, envdb.OpPromote, req.Environment)
+	if err != nil {
+		return nil, err
+	}
+	versions, err := m.versionsOf(ctx, env)
+	if err != nil {
+		return nil, err
+	}
+	for _, v := range versions {
+		if v.Name == req.Version || v.ID == req.Version && v.State == envdb.Dark {
+			return m.planSwap(envdb.OpPromote, env, v), nil
+		}
+	}
+	return nil, envdb.Fail(envdb.ErrNotFound, "%s has no version %q", env.Name, req.Version).WithState("nothing was changed").WithNext("envdb versions %s", env.Name)
+}
+
+// PlanRollback returns what Rollback would do.
+func (m *Manager) PlanRollback(ctx context.Context, req RollbackRequest) (*Plan, error) {
+	env, _, err := m.sanctioned(req.Environment, envdb.OpRollback, req.Environment)
+	if err != nil {
+		return nil, err
+	}
+	versions, err := m.versionsOf(ctx, env)
+	if err != nil {
+		return nil, err
+	}
+	for _, v := range versions {
+		if v.State == envdb.Previous {
+			return m.planSwap(envdb.OpRollback, env, v), nil
+		}
+	}
+	return nil, envdb.Fail(envdb.ErrNotFound, "%s has no previous version", env.Name).WithState("nothing was changed").WithNext("envdb help back")
+}
+
+func (m *Manager) planSwap(op envdb.Operation, env config.Environment, next generation.Version) *Plan {
+	p := &Plan{Operation: op, Environment: env.Name, Live: next.Name}
+	if next.Marker != nil && !next.Marker.Point.IsZero() {
+		p.Source, p.Point, p.Neutrality = next.Marker.Source, &next.Marker.Point, next.Marker.Neutrality
+	}
+	p.add(fmt.Sprintf("in one transaction: what is live becomes previous, and %s becomes live", next.Name), "end the sessions of what was live")
+	if env.Pooler.Admin != "" {
+		p.add("with the pooler paused meanwhile, so that no client sees an error")
+	}
+	return p
+}
+
+// Promote makes a dark version live. It needs PostgreSQL only.
+func (m *Manager) Promote(ctx context.Context, req PromoteRequest) (*SwapResult, error) {
+	env, w, err := m.sanctioned(req.Environment, envdb.OpPromote, req.Confirm)
+	if err != nil {
+		return nil, err
+	}
+	return m.swap(ctx, env, envdb.OpPromote, func(ctx context.Context, g *generation.Generations) (generation.Promotion, error) {
+		properties, err := keptProperties(ctx, g, env)
+		if err != nil {
+			return generation.Promotion{}, err
+		}
+		options := promoteOptions(env)
+		options.Properties = &properties
+		return g.Promote(ctx, w, req.Version, options)
+	})
+}
+
+// Rollback makes the previous version live again. It needs PostgreSQL only.
+func (m *Manager) Rollback(ctx context.Context, req RollbackRequest) (*SwapResult, error) {
+	env, w, err := m.sanctioned(req.Environment, envdb.OpRollback, req.Confirm)
+	if err != nil {
+		return nil, err
+	}
+	return m.swap(ctx, env, envdb.OpRollback, func(ctx context.Context, g *generation.Generations) (generation.Promotion, error) {
+		properties, err := keptProperties(ctx, g, env)
+		if err != nil {
+			return generation.Promotion{}, err
+		}
+		return g.Rollback(ctx, w, generation.RollbackOptions{Properties: &properties})
+	})
+}
+
+// sanctioned returns the environment and the permission to swap its versions:
+// for a protected one a person must have typed its name.
+func (m *Manager) sanctioned(name string, op envdb.Operation, confirm string) (config.Environment, envdb.Writable, error) {
+	env, err := m.config.Environment(name)
+	if err != nil {
+		return env, nil, err
+	}
+	if !env.Protected() {
+		w, err := env.Target()
+		return env, w, err
+	}
+	w, err := env.Sanction(envdb.Confirmation{Environment: confirm, Operation: op})
+	return env, w, err
+}
+
+func (m *Manager) swap(ctx context.Context, env config.Environment, op envdb.Operation, act func(context.Context, *generation.Generations) (generation.Promotion, error)) (*SwapResult, error) {
+	var result *SwapResult
+	err := m.run(ctx, job{operation: op, environment: env.Name, offline: true}, func(ctx context.Context, x *execution) error {
+		g, ctx, closeAll, err := m.openGenerations(ctx, x, env)
+		if err != nil {
+			return err
+		}
+		defer closeAll()
+		x.step(string(op))
+		promotion, err := act(ctx, g)
+		if err != nil {
+			return err
+		}
+		result = swapResult(x, env, promotion)
+		x.promoted(promotion)
+		return nil
+	})
+	return result, err
+}
+
+func swapResult(x *execution, env config.Environment, p generation.Promotion) *SwapResult {
+	r := &SwapResult{Run: x.id(), Environment: env.Name, Was: p.Was, Held: p.Held}
+	if p.Displaced != nil {
+		r.Previous = p.Displaced.Name
+	}
+	if marker := p.Live.Marker; marker != nil {
+		r.Source, r.Point, r.Neutrality = marker.Source, marker.Point, marker.Neutrality
+	}
+	return r
+}
+
+// keptProperties are those of the live version, under the configuration's.
+func keptProperties(ctx context.Context, g *generation.Generations, env config.Environment) (generation.Properties, error) {
+	p, err := g.ReadProperties(ctx)
+	if isNotFound(err) {
+		p, err = generation.Properties{ConnectionLimit: -1}, nil
+	}
+	return configured(p, env), err
+}

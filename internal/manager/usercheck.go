@@ -1,0 +1,59 @@
+package manager
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"github.com/jackc/pgx/v5"
+
+	"github.com/envdb/envdb"
+	"github.com/envdb/envdb/internal/config"
+)
+
+// userChecks runs the files of the configuration's mirror.checks in the new
+// version: a row that any of their statements returns is a failure. They run
+// in a transaction that is rolled back.
+func (m *Manager) userChecks(ctx context.Context, x *execution, env config.Environment, conn *pgx.Conn) error {
+	scripts, err := config.ReadScripts(env.Mirror.Checks)
+	if err != nil {
+		return err
+	}
+	for _, s := range scripts {
+		rows, err := countRows(ctx, conn, s.SQL)
+		if err != nil {
+			return envdb.Fail(envdb.ErrVerification, "the check %s: %w", s.Path, err).
+				WithState("%s was not changed", env.Name).WithNext("correct the file, and run this again")
+		}
+		if rows > 0 {
+			return envdb.Fail(envdb.ErrVerification, "the check %s found %d rows, and must find none", s.Path, rows).
+				WithState("%s was not changed", env.Name).WithNext("run its statements on the source to see the rows")
+		}
+		x.log.Info("a check found nothing wrong", "file", s.Path)
+	}
+	return nil
+}
+
+// countRows runs statements and returns how many rows they give altogether.
+func countRows(ctx context.Context, conn *pgx.Conn, sql string) (rows int, err error) {
+	tx, err := conn.Begin(ctx)
+	if err != nil {
+		return 0, err
+	}
+	defer func() {
+		if rollback := tx.Rollback(context.WithoutCancel(ctx)); !errors.Is(rollback, pgx.ErrTxClosed) {
+			err = errors.Join(err, rollback)
+		}
+	}()
+	results := conn.PgConn().Exec(ctx, sql)
+	for results.NextResult() {
+		reader := results.ResultReader()
+		for reader.NextRow() {
+			rows++
+		}
+		if _, err := reader.Close(); err != nil {
+			return rows, errors.Join(fmt.Errorf("run it: %w", err), results.Close())
+		}
+	}
+	return rows, results.Close()
+}
