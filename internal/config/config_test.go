@@ -456,3 +456,31 @@ func FuzzLoad(f *testing.F) {
 		}
 	})
 }
+
+func TestResolveURL(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	write(t, filepath.Join(dir, "url"), "postgres://u:hunter2@f/db\n")
+	l := config.Loader{WorkDir: dir, Environ: []string{"URL=postgres://u:hunter2@h/db", "BAD=hunter2"}}
+	for given, want := range map[string]string{
+		"postgres://h/db": "postgres://h/db", "env:URL": "postgres://u:hunter2@h/db", "file:url": "postgres://u:hunter2@f/db",
+	} {
+		if got, err := l.ResolveURL(given); err != nil || got.Reveal() != want {
+			t.Errorf("%s: %s, %v", given, got, err)
+		}
+	}
+	for given, want := range map[string]string{
+		"env:NONE":                         "the URL: the variable NONE is not set",
+		"postgres://u:hunter2@${NONE}/db":  "the URL: the variable NONE is not set",
+		"file:none":                        "the URL: stat " + dir + "/none: no such file or directory",
+		"env:BAD":                          "the URL is not a connection URL",
+		"postgres://u:hunter2@h":           "the URL names no database",
+		"":                                 "the URL is not a connection URL",
+		"postgres://u:hunter2/x@localhost": "the URL is not a valid URL: a user name or password with / ? or # in it",
+	} {
+		_, err := l.ResolveURL(given)
+		if err == nil || err.Error() != want || !errors.Is(err, envdb.ErrMisuse) {
+			t.Errorf("%s: %v, want %s", given, err, want)
+		}
+	}
+}

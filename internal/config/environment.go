@@ -94,7 +94,7 @@ func (e entry) environment() *declaration {
 		"links":          func(v value) { d.Links = v.words() },
 		"release_query":  func(v value) { d.ReleaseQuery = v.raw() },
 		"roles": func(v value) {
-			d.Roles = Roles(v.choice("way", string(MapRoles), string(CreateRoles), string(FailRoles)))
+			d.Roles = Roles(v.choice("value", string(MapRoles), string(CreateRoles), string(FailRoles)))
 		},
 		"extensions":       func(v value) { v.object(fields{"skip": func(v value) { d.SkipExtensions = v.texts() }}) },
 		"settings":         d.readSettings,

@@ -1,22 +1,24 @@
 package config
 
 import (
-	"path/filepath"
+	"errors"
 
 	"github.com/envdb/envdb"
 )
 
 // ResolveURL returns the connection string that a person gave on a command
-// line: as it is, as env:NAME or as file:PATH. The errors never quote it.
+// line: as it is, as env:NAME, as file:PATH, or with ${NAME} in it. The errors
+// never quote it.
 func (l Loader) ResolveURL(given string) (envdb.ConnString, error) {
-	t := text{value: value{doc: &document{name: "the command line", dir: filepath.Clean(l.WorkDir)}, path: "url"}, raw: given}
+	t := text{value: value{doc: &document{dir: l.WorkDir}, path: "the URL"}, raw: given}
 	held, err := t.resolve(l.lookup)
-	if err != nil {
+	var faults Faults
+	if errors.As(err, &faults) {
 		_, next := envdb.Advice(err)
-		return "", envdb.Fail(envdb.ErrMisuse, "%s: %w", given, ErrUnset).WithNext("%s", next)
+		return "", &envdb.Problem{Kind: envdb.ErrMisuse, Text: faults[0].Message, Err: ErrUnset, State: "nothing was changed", Next: next}
 	}
 	if wrong, next := checkConnection(held); wrong != "" {
-		return "", envdb.Fail(envdb.ErrMisuse, "the URL %s", wrong).WithNext("%s", next)
+		return "", envdb.Fail(envdb.ErrMisuse, "the URL %s", wrong).WithState("nothing was changed").WithNext("%s", next)
 	}
 	return envdb.ConnString(held), nil
 }
