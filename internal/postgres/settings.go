@@ -115,7 +115,7 @@ func writtenURI(s string) (settings, error) {
 	out := settings{}
 	head, query := splitURI(s)
 	rest := head[strings.Index(head, "://")+len("://"):]
-	if i := strings.LastIndexByte(rest, '@'); i >= 0 {
+	if i := strings.IndexByte(rest, '@'); i >= 0 {
 		user, password, _ := strings.Cut(rest[:i], ":")
 		out.set("user", user)
 		out.set("password", password)
