@@ -2,7 +2,6 @@ package generation
 
 import (
 	"context"
-	"errors"
 	"fmt"
 
 	"github.com/jackc/pgx/v5"
@@ -84,26 +83,19 @@ func isMissing(err error) bool {
 	return code(err) == undefinedDatabase || code(err) == "08P01"
 }
 
-// identify asks one server. An empty name is the database of the session.
+// identify asks one server. An empty name is the database of the session: a
+// pooler may call it otherwise than the url does.
 func identify(ctx context.Context, to envdb.ConnString, connectTo, name string) (envdb.Identity, error) {
 	conn, err := postgres.Connect(ctx, to, postgres.Options{Database: connectTo})
 	if err != nil {
 		return envdb.Identity{}, err
 	}
 	defer closeConn(conn)
-	return readIdentity(ctx, conn, name)
-}
-
-func readIdentity(ctx context.Context, conn *pgx.Conn, name string) (envdb.Identity, error) {
-	id := envdb.Identity{}
-	err := conn.QueryRow(ctx, `
-		SELECT system_identifier::text, pg_postmaster_start_time(), n.name, coalesce(d.oid, 0)
-		FROM pg_control_system(), (SELECT coalesce(nullif($1::text, ''), current_database()) AS name) n
-		LEFT JOIN pg_database d ON d.datname = n.name`, pgx.QueryExecModeSimpleProtocol, name).
-		Scan(&id.SystemIdentifier, &id.PostmasterStart, &id.Database, &id.DatabaseOID)
-	if errors.Is(err, context.Canceled) {
-		return id, err
+	if name == "" {
+		err := conn.QueryRow(ctx, "SELECT current_database()::text", pgx.QueryExecModeExec).Scan(&name)
+		if err != nil {
+			return envdb.Identity{}, postgres.Explain(err, "read the database's name")
+		}
 	}
-	id.PostmasterStart = id.PostmasterStart.UTC()
-	return id, postgres.Explain(err, "read the server's identity")
+	return postgres.ReadIdentity(ctx, conn, name)
 }
