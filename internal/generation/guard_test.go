@@ -1,0 +1,102 @@
+package generation_test
+
+import (
+	"context"
+	"errors"
+	"net/url"
+	"testing"
+
+	"github.com/envdb/envdb"
+	"github.com/envdb/envdb/internal/generation"
+	"github.com/envdb/envdb/internal/pgtest"
+	"github.com/envdb/envdb/internal/postgres"
+)
+
+func TestGuard(t *testing.T) {
+	t.Parallel()
+	s := pgtest.Start(t)
+	database := s.CreateDatabase(t)
+	prod := envdb.Environment{Name: "prod", Tier: envdb.Production, URL: s.URL(database)}
+	protected := []generation.Protected{{
+		Name:     "prod",
+		Identify: func(ctx context.Context) (envdb.Identity, error) { return generation.Identify(ctx, prod) },
+	}}
+	pooled, _ := s.PgBouncer(t, pgtest.TransactionPool)
+	through, err := postgres.WithDatabase(pooled, database)
+	if err != nil {
+		t.Fatal(err)
+	}
+	other := s.CreateDatabase(t)
+	cases := []struct {
+		name string
+		env  envdb.Environment
+		same bool
+	}{
+		{"the same url", envdb.Environment{URL: prod.URL}, true},
+		{"another name of the host", envdb.Environment{URL: onHost(t, prod.URL, "localhost")}, true},
+		{"a unix socket", envdb.Environment{URL: onSocket(t, s, prod.URL)}, true},
+		{"behind a pooler", envdb.Environment{URL: through, DirectURL: prod.URL}, true},
+		{"only behind a pooler", envdb.Environment{URL: through}, true},
+		{"another database of that server", envdb.Environment{URL: s.URL(other)}, false},
+		{"a database that is not there yet", envdb.Environment{URL: s.URL("not_there_yet")}, false},
+	}
+	for _, c := range cases {
+		t.Run(c.name, func(t *testing.T) {
+			c.env.Name = "staging"
+			id, err := generation.Identify(t.Context(), c.env)
+			if err != nil {
+				t.Fatal(problem(err))
+			}
+			err = generation.Guard(t.Context(), "staging", id, protected)
+			if !c.same {
+				if err != nil {
+					t.Error(problem(err))
+				}
+				return
+			}
+			wants(t, err, envdb.ErrRefused, "staging", "prod", "protected", "nothing was changed")
+		})
+	}
+	t.Run("a pooler that leads elsewhere", func(t *testing.T) {
+		_, err := generation.Identify(t.Context(), envdb.Environment{
+			Name: "staging", URL: through, DirectURL: s.URL(other), Pooler: envdb.Pooler{Database: database},
+		})
+		wants(t, err, envdb.ErrRefused, "lead to different databases")
+	})
+}
+
+func TestGuardWhileTheProtectedOneIsDown(t *testing.T) {
+	t.Parallel()
+	down := func(context.Context) (envdb.Identity, error) { return envdb.Identity{}, errors.New("no answer") }
+	target := envdb.Identity{SystemIdentifier: "7", DatabaseOID: 16384}
+	other := envdb.Identity{SystemIdentifier: "8", DatabaseOID: 16384}
+	guard := func(recorded *envdb.Identity) error {
+		return generation.Guard(t.Context(), "staging", target, []generation.Protected{{Name: "prod", Identify: down, Recorded: recorded}})
+	}
+	wants(t, guard(&target), envdb.ErrRefused, "protected")
+	wants(t, guard(nil), envdb.ErrRefused, "no answer", "envdb identity accept prod")
+	if err := guard(&other); err != nil {
+		t.Error(problem(err))
+	}
+}
+
+func onHost(t *testing.T, to envdb.ConnString, host string) envdb.ConnString {
+	t.Helper()
+	u, err := url.Parse(to.Reveal())
+	if err != nil {
+		t.Fatal(err)
+	}
+	u.Host = host + ":" + u.Port()
+	return envdb.ConnString(u.String())
+}
+
+func onSocket(t *testing.T, s *pgtest.Server, to envdb.ConnString) envdb.ConnString {
+	t.Helper()
+	u, err := url.Parse(to.Reveal())
+	if err != nil {
+		t.Fatal(err)
+	}
+	q := url.Values{"host": {s.QueryText(t, "postgres", "SELECT split_part(current_setting('unix_socket_directories'), ',', 1)")}, "port": {u.Port()}}
+	u.Host, u.RawQuery = "", q.Encode()
+	return envdb.ConnString(u.String())
+}
