@@ -37,9 +37,9 @@ func psql(t *testing.T, to envdb.ConnString, sql string) string {
 func TestToolEnvCarriesOddPasswords(t *testing.T) {
 	t.Parallel()
 	s := pgtest.Start(t)
-	for i, password := range []string{"plain", "p@ss:w/rd?#&=%41+", ` lead'ing "quotes" \ and spaces `, "ünïcödé✓", "$(id) `id` ;", "a%b%%20"} {
-		role := "tool_" + string(rune('a'+i))
-		s.Exec(t, "postgres", "CREATE ROLE "+role+" LOGIN PASSWORD "+postgres.Literal(password))
+	for _, password := range []string{"plain", "p@ss:w/rd?#&=%41+", ` lead'ing "quotes" \ and spaces `, "ünïcödé✓", "$(id) `id` ;", "a%b%%20"} {
+		role, _ := s.CreateRole(t, "")
+		s.Exec(t, "postgres", "ALTER ROLE "+role+" PASSWORD "+postgres.Literal(password))
 		for _, to := range []envdb.ConnString{
 			s.URLAs(role, password, "postgres"),
 			envdb.ConnString(strings.NewReplacer("USER", role, "PASSWORD", strings.NewReplacer(`\`, `\\`, `'`, `\'`).Replace(password),
