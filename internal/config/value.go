@@ -185,7 +185,11 @@ func (v value) collect(pairs []*ast.MappingValueNode, depth int) []entry {
 			merged = append(merged, v.collect(more, depth+1)...)
 			continue
 		}
-		key := v.doc.plain(pair.Key)
+		key, isScalar := v.doc.plain(pair.Key).(ast.ScalarNode)
+		if !isScalar {
+			v.doc.fault(pair.Key.GetToken().Position, "", "%s: a key is a text", v.title())
+			continue
+		}
 		name := textOf(key)
 		own = append(own, entry{name: name, at: key.GetToken().Position, value: value{
 			doc: v.doc, node: pair.Value, path: join(v.path, name), schema: join(v.schema, "*"), key: key.GetToken().Position,
