@@ -17,6 +17,8 @@ type attempt struct {
 	put    *puts
 	hooks  hooks
 	number int
+	// give ends the attempt for a reason.
+	give context.CancelCauseFunc
 
 	sessions  sessions
 	version   serverVersion
@@ -31,17 +33,22 @@ type attempt struct {
 
 // run takes the backup. Whatever goes wrong, all its sessions end.
 func (a *attempt) run(ctx context.Context) (err error) {
-	ctx, give := context.WithCancelCause(ctx)
-	defer give(nil)
-	defer func() { err = errors.Join(a.verdict(ctx, err), a.sessions.close(ctx)) }()
+	ctx, a.give = context.WithCancelCause(ctx)
+	defer a.give(nil)
+	defer a.sessions.close(ctx)
+	defer func() { err = a.verdict(ctx, err) }()
 
 	a.catalogue = &Catalogue{Version: catalogueVersion}
 	if err := a.open(ctx); err != nil {
 		return err
 	}
-	watching := a.watch(ctx, give)
+	// Who waits for a lock waits no longer, even if a chunk is stuck on its
+	// way to the store.
+	letGo := context.AfterFunc(ctx, a.sessions.cut)
+	watching := a.watch(ctx)
 	err = a.read(ctx)
-	give(nil)
+	letGo()
+	a.give(nil)
 	return errors.Join(err, watching.Wait())
 }
 
@@ -51,8 +58,10 @@ func (a *attempt) verdict(ctx context.Context, err error) error {
 	if err == nil {
 		return nil
 	}
-	again := new(passing)
-	if errors.As(context.Cause(ctx), &again) || errors.As(err, &again) {
+	if cause := context.Cause(ctx); cause != nil && !errors.Is(cause, context.Canceled) {
+		err = cause
+	}
+	if again := new(passing); errors.As(err, &again) {
 		return again
 	}
 	return envdb.Fail(nil, "%w", explain(err, "take the backup")).
@@ -88,22 +97,29 @@ func (a *attempt) read(ctx context.Context) error {
 // copyAll copies the rows and the schema, while the leader reads the rest of
 // the catalogue and then keeps its session alive.
 func (a *attempt) copyAll(ctx context.Context) error {
-	group, ctx := errgroup.WithContext(ctx)
-	data, done := context.WithCancel(ctx)
-	group.Go(func() error {
-		defer done()
-		inner, ctx := errgroup.WithContext(ctx)
-		inner.Go(func() error { return a.dumpSchema(ctx) })
-		inner.Go(func() error { return a.copyTables(ctx) })
-		return inner.Wait()
+	var copying, all errgroup.Group
+	copied := make(chan struct{})
+	copying.Go(func() error { return a.must(a.dumpSchema(ctx)) })
+	copying.Go(func() error { return a.must(a.copyTables(ctx)) })
+	all.Go(func() error {
+		defer close(copied)
+		return copying.Wait()
 	})
-	group.Go(func() error {
+	all.Go(func() error {
 		if err := a.readCatalogue(ctx); err != nil {
-			return err
+			return a.must(err)
 		}
-		return a.keepAlive(ctx, data)
+		return a.must(a.keepAlive(ctx, copied))
 	})
-	return group.Wait()
+	return all.Wait()
+}
+
+// must ends the attempt at once if there is an error, and returns it.
+func (a *attempt) must(err error) error {
+	if err != nil {
+		a.give(err)
+	}
+	return err
 }
 
 // note writes down a decision that a person should know of.

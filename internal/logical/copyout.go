@@ -54,25 +54,18 @@ func (a *attempt) copyTables(ctx context.Context) error {
 
 // work shares the tasks out among the workers.
 func (a *attempt) work(ctx context.Context, tasks []task) error {
-	group, ctx := errgroup.WithContext(ctx)
-	queue := make(chan task)
-	group.Go(func() error {
-		defer close(queue)
-		for _, t := range tasks {
-			select {
-			case queue <- t:
-			case <-ctx.Done():
-				return ctx.Err()
-			}
-		}
-		return nil
-	})
+	var group errgroup.Group
+	queue := make(chan task, len(tasks))
+	for _, t := range tasks {
+		queue <- t
+	}
+	close(queue)
 	for _, conn := range a.sessions.workers {
 		group.Go(func() error {
 			w := &worker{attempt: a, conn: conn}
 			for t := range queue {
 				if err := w.do(ctx, t); err != nil {
-					return explain(err, "copy "+t.what)
+					return a.must(explain(err, "copy "+t.what))
 				}
 			}
 			return nil

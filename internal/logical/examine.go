@@ -1,15 +1,13 @@
 package logical
 
-import (
-	"context"
-	"errors"
-)
+import "context"
 
 // Examine asks whether Take could read everything, without reading any of it:
 // it takes a snapshot, reads the catalogues and compares the privileges.
 func Examine(ctx context.Context, src Source) (err error) {
 	a := &attempt{src: src.withDefaults(), number: 1, catalogue: &Catalogue{Version: catalogueVersion}}
-	defer func() { err = errors.Join(a.verdict(ctx, err), a.sessions.close(ctx)) }()
+	defer a.sessions.close(ctx)
+	defer func() { err = a.verdict(ctx, err) }()
 	if err := a.open(ctx); err != nil {
 		return err
 	}

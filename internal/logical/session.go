@@ -3,6 +3,7 @@ package logical
 import (
 	"context"
 	"errors"
+	"slices"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -96,15 +97,17 @@ func (a *attempt) tooFew(err error) error {
 		WithNext("use fewer jobs, close idle sessions, or raise max_connections on the server")
 }
 
-// keepAlive keeps the leader from looking idle until data is done. If the
+// keepAlive keeps the leader from looking idle until the copying is done. If the
 // leader dies, so does the snapshot, and everything stops.
-func (a *attempt) keepAlive(ctx, data context.Context) error {
+func (a *attempt) keepAlive(ctx context.Context, done <-chan struct{}) error {
 	tick := time.NewTicker(heartbeat)
 	defer tick.Stop()
 	for {
 		select {
-		case <-data.Done():
+		case <-done:
 			return nil
+		case <-ctx.Done():
+			return ctx.Err()
 		case <-tick.C:
 			if err := execute(ctx, a.sessions.leader, "SELECT 1"); err != nil {
 				return explain(err, "keep the snapshot")
@@ -122,16 +125,25 @@ func (a *attempt) commit(ctx context.Context) error {
 }
 
 // close ends every session, whatever state it is in.
-func (s *sessions) close(ctx context.Context) error {
+func (s *sessions) close(ctx context.Context) {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), closing)
 	defer cancel()
-	for _, conn := range append([]*pgx.Conn{s.leader, s.watcher}, s.workers...) {
-		if conn != nil {
-			// A session that was cut has nothing left to lose.
-			_ = conn.Close(ctx)
-		}
+	for _, conn := range s.all() {
+		_ = conn.Close(ctx) // a session that was cut has nothing left to lose
 	}
-	return nil
+}
+
+// cut drops the connections under the sessions, from any goroutine, so that
+// the server ends their transactions whatever they are busy with here.
+func (s *sessions) cut() {
+	for _, conn := range s.all() {
+		_ = conn.PgConn().Conn().Close() // it is of no use any more
+	}
+}
+
+func (s *sessions) all() []*pgx.Conn {
+	all := slices.Concat([]*pgx.Conn{s.leader, s.watcher}, s.workers)
+	return slices.DeleteFunc(all, func(conn *pgx.Conn) bool { return conn == nil })
 }
 
 // pids returns the server's processes that hold locks for the attempt.

@@ -47,9 +47,9 @@ SELECT w.pid, coalesce(a.usename::text, ''), coalesce(a.application_name, ''), w
  ORDER BY 6 DESC`
 
 // watch looks, until ctx ends, for sessions that wait for the backup's locks.
-// When one has waited for LockPatience the backup yields: give ends the
-// attempt, and with it every lock. The error is the watcher's own.
-func (a *attempt) watch(ctx context.Context, give context.CancelCauseFunc) *errgroup.Group {
+// When one has waited for LockPatience the backup yields: the attempt ends, and
+// with it every lock.
+func (a *attempt) watch(ctx context.Context) *errgroup.Group {
 	group := new(errgroup.Group)
 	group.Go(func() error {
 		tick := time.NewTicker(max(a.src.LockPatience/8, 10*time.Millisecond))
@@ -65,8 +65,7 @@ func (a *attempt) watch(ctx context.Context, give context.CancelCauseFunc) *errg
 				return nil
 			}
 			if err != nil {
-				give(err)
-				return err
+				return a.must(err)
 			}
 		}
 	})
