@@ -74,6 +74,8 @@ type Loaded struct {
 	// Left are the kinds and names of objects that were not created, as in
 	// the archive, e.g. "SUBSCRIPTION orders".
 	Left []string `json:"left,omitempty"`
+	// Files are the user's SQL files that were run.
+	Files []string `json:"files,omitempty"`
 }
 
 // loader is one load under way.

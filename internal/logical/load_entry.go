@@ -75,8 +75,6 @@ func (d *loader) statements(e archive.Entry) []string {
 		return d.grantStatements(e)
 	case "POLICY":
 		return d.policyStatements(e)
-	case "USER MAPPING":
-		return d.userMappingStatements(e)
 	case "EXTENSION":
 		return d.extensionStatements(e)
 	case "SUBSCRIPTION":

@@ -114,33 +114,26 @@ func roleName(t archive.Token) string {
 }
 
 // policyStatements returns a policy for those of its roles that the target
-// has. A policy that is left with none speaks of nobody there.
+// has. One that would be left with none is not in the plan.
 func (d *loader) policyStatements(e archive.Entry) []string {
-	tokens := archive.Tokens(e.Definition)
-	from, to := policyRoles(tokens)
-	if from < 0 {
+	names := policyRoles(archive.Tokens(e.Definition))
+	if len(names) == 0 {
 		return []string{e.SQL()}
 	}
 	var kept []string
-	for _, t := range tokens[from:to] {
-		switch {
-		case t.Text == ",":
-		case t.Is(publicRole) || d.roles.exists[t.Name()]:
+	for _, t := range names {
+		if t.Is(publicRole) || d.roles.exists[t.Name()] {
 			kept = append(kept, t.Text)
-		default:
-			d.record.note(fmt.Sprintf("policy %s: role %s was left out: the target lacks it", e.Tag, t.Name()))
+			continue
 		}
+		d.record.note(fmt.Sprintf("policy %s: role %s was left out: the target lacks it", e.Tag, t.Name()))
 	}
-	if len(kept) == 0 {
-		d.record.leftOut(e.String())
-		return nil
-	}
-	return []string{e.Definition[:tokens[from].Start] + strings.Join(kept, ", ") + e.Definition[tokens[to-1].End:]}
+	from, to := names[0].Start, names[len(names)-1].End
+	return []string{e.Definition[:from] + strings.Join(kept, ", ") + e.Definition[to:]}
 }
 
-// policyRoles returns the range of the tokens of CREATE POLICY that list its
-// roles, or -1.
-func policyRoles(tokens []archive.Token) (from, to int) {
+// policyRoles returns the roles of a CREATE POLICY; none means everyone.
+func policyRoles(tokens []archive.Token) []archive.Token {
 	for i, t := range tokens {
 		if t.Is("USING") || t.Is("CHECK") {
 			break
@@ -148,25 +141,22 @@ func policyRoles(tokens []archive.Token) (from, to int) {
 		if !t.Is("TO") {
 			continue
 		}
-		to = i + 2
-		for to+1 < len(tokens) && tokens[to].Text == "," {
-			to += 2
+		var names []archive.Token
+		for i++; i < len(tokens); i += 2 {
+			names = append(names, tokens[i])
+			if i+1 == len(tokens) || tokens[i+1].Text != "," {
+				break
+			}
 		}
-		return i + 1, min(to, len(tokens))
+		return names
 	}
-	return -1, -1
+	return nil
 }
 
-// userMappingStatements returns a user mapping if its user exists.
-func (d *loader) userMappingStatements(e archive.Entry) []string {
-	tokens := archive.Tokens(e.Definition)
+// mappedUser returns the role of a CREATE USER MAPPING.
+func mappedUser(tokens []archive.Token) []archive.Token {
 	if len(tokens) > 4 && tokens[3].Is("FOR") {
-		user := tokens[4]
-		if !user.Is(publicRole) && !d.roles.exists[user.Name()] {
-			d.record.note(fmt.Sprintf("%s was left out: the target lacks the role", e.Tag))
-			d.record.leftOut(e.String())
-			return nil
-		}
+		return tokens[4:5]
 	}
-	return []string{e.SQL()}
+	return nil
 }

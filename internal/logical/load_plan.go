@@ -63,7 +63,11 @@ func (d *loader) newPlan() (restorePlan, error) {
 	}
 	at := map[int]stage{}
 	for _, e := range d.archive.Entries {
+		if annotations[e.Type] && slices.ContainsFunc(e.DependsOn, func(id int) bool { return skipped[id] }) {
+			continue
+		}
 		if skipped[e.ID] || d.leaveOut(e) {
+			skipped[e.ID] = true
 			continue
 		}
 		s, err := d.stageOf(e, at)
@@ -73,7 +77,17 @@ func (d *loader) newPlan() (restorePlan, error) {
 		at[e.ID] = s
 		p.add(e, s)
 	}
+	slices.SortStableFunc(p.last, func(a, b archive.Entry) int { return eventTriggersLast(a) - eventTriggersLast(b) })
 	return p, nil
+}
+
+// eventTriggersLast orders entries such that nothing is created once an event
+// trigger could see it.
+func eventTriggersLast(e archive.Entry) int {
+	if e.Type == "EVENT TRIGGER" || strings.HasPrefix(e.Tag, "EVENT TRIGGER ") {
+		return 1
+	}
+	return 0
 }
 
 func (p *restorePlan) add(e archive.Entry, s stage) {
@@ -159,38 +173,56 @@ func (d *loader) leaveOut(e archive.Entry) bool {
 	if e.Type == "EXTENSION" && e.Tag == "plpgsql" {
 		return true // every database begins with it
 	}
-	reason := d.Neutralise.leavesOut(e)
-	if reason == "" {
-		reason = d.lacksPower(e)
-		if reason != "" {
-			d.record.note(reason)
+	if fact := d.Neutralise.leavesOut(e); fact != "" {
+		d.record.didNeutralise(fact)
+		d.record.leftOut(e.String())
+		return true
+	}
+	for _, lacking := range []func(archive.Entry) string{d.lacksPower, d.lacksRoles} {
+		if note := lacking(e); note != "" {
+			d.record.note(note)
+			d.record.leftOut(e.String())
+			return true
 		}
-	} else {
-		d.record.didNeutralise(reason)
 	}
-	if reason == "" {
-		return false
-	}
-	d.record.leftOut(e.String())
-	return true
+	return false
 }
 
 // lacksPower says why an object cannot be created by a role without superuser
 // rights, for the objects that a neutralised copy can do without. For a raw
 // copy the preflight has refused already.
 func (d *loader) lacksPower(e archive.Entry) string {
-	if d.Neutralise == nil || d.roles.superuser {
-		return ""
-	}
 	switch {
+	case d.Neutralise == nil || d.roles.superuser:
+		return ""
 	case e.Type == "EVENT TRIGGER":
 		return fmt.Sprintf("event trigger %s was left out: only a superuser can create one", e.Tag)
 	case e.Type == "SUBSCRIPTION" && !d.roles.subscriber:
-		return fmt.Sprintf("subscription %s was left out: the target's role may not create one", e.Tag)
-	case annotations[e.Type] && (strings.HasPrefix(e.Tag, "EVENT TRIGGER ") || strings.HasPrefix(e.Tag, "SUBSCRIPTION ") && !d.roles.subscriber):
-		return fmt.Sprintf("the comment on %s was left out with it", e.Tag)
+		return fmt.Sprintf("subscription %s was left out: %s may not create one", e.Tag, d.roles.current)
 	}
 	return ""
+}
+
+// lacksRoles says why an object is left out that speaks of roles alone that
+// the target lacks.
+func (d *loader) lacksRoles(e archive.Entry) string {
+	var names []archive.Token
+	switch e.Type {
+	case "POLICY":
+		names = policyRoles(archive.Tokens(e.Definition))
+	case "USER MAPPING":
+		names = mappedUser(archive.Tokens(e.Definition))
+	}
+	if len(names) == 0 || slices.ContainsFunc(names, d.willExist) {
+		return ""
+	}
+	return fmt.Sprintf("%s was left out: the target lacks the roles that it is for", strings.ToLower(e.Type)+" "+e.Tag)
+}
+
+// willExist reports whether the target has a role by the time that it is
+// needed.
+func (d *loader) willExist(t archive.Token) bool {
+	return t.Is(publicRole) || d.roles.exists[t.Name()] || d.Roles == RolesCreate
 }
 
 // firstOf names the first n texts, and how many there are more.

@@ -19,6 +19,7 @@ type record struct {
 	neutralised []string
 	mapped      []string
 	left        []string
+	files       []string
 }
 
 func (r *record) add(list *[]string, texts ...string) {
@@ -35,11 +36,14 @@ func (r *record) note(texts ...string)          { r.add(&r.notes, texts...) }
 func (r *record) didNeutralise(texts ...string) { r.add(&r.neutralised, texts...) }
 func (r *record) mappedRole(name string)        { r.add(&r.mapped, name) }
 func (r *record) leftOut(kindAndName ...string) { r.add(&r.left, kindAndName...) }
+func (r *record) ran(file string)               { r.add(&r.files, file) }
+
+// loaded returns what was recorded.
 func (r *record) loaded(c *copied) *Loaded {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	return &Loaded{
 		Rows: c.rows.Load(), Bytes: c.bytes.Load(),
-		Notes: r.notes, Neutralised: r.neutralised, MappedRoles: slices.Sorted(slices.Values(r.mapped)), Left: r.left,
+		Notes: r.notes, Neutralised: r.neutralised, MappedRoles: slices.Sorted(slices.Values(r.mapped)), Left: r.left, Files: r.files,
 	}
 }

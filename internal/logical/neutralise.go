@@ -37,7 +37,7 @@ func (n *Neutralisation) leavesOut(e archive.Entry) string {
 	case strings.HasPrefix(e.Type, "PUBLICATION "), annotations[e.Type] && strings.HasPrefix(e.Tag, "PUBLICATION "):
 		return fmt.Sprintf("%s %s was not created", strings.ToLower(e.Type), e.Tag)
 	case e.Type == "USER MAPPING":
-		return fmt.Sprintf("%s was not created", strings.ToLower(e.Type[:1])+strings.TrimPrefix(e.Tag, "U"))
+		return fmt.Sprintf("user mapping%s was not created", strings.TrimPrefix(e.Tag, "USER MAPPING"))
 	}
 	return ""
 }

@@ -40,17 +40,20 @@ func (d *loader) neutraliseRows(ctx context.Context, s *session) error {
 		if err := d.runFile(ctx, s, f); err != nil {
 			return err
 		}
+		d.record.ran(f.Name)
 		d.record.didNeutralise(fmt.Sprintf("%s was run", f.Name))
 	}
 	return nil
 }
 
+// jobsExist asks whether there is pg_cron's table of jobs.
+const jobsExist = `SELECT EXISTS (SELECT FROM pg_catalog.pg_attribute
+	WHERE attrelid = pg_catalog.to_regclass('cron.job') AND attname = 'active' AND NOT attisdropped)`
+
 // stopJobs makes the jobs of pg_cron inactive, if they were copied.
 func (d *loader) stopJobs(ctx context.Context, s *session) error {
 	var exists bool
-	const q = `SELECT pg_catalog.to_regclass('cron.job') IS NOT NULL AND EXISTS (
-		SELECT FROM pg_catalog.pg_attribute WHERE attrelid = pg_catalog.to_regclass('cron.job') AND attname = 'active')`
-	if err := s.conn.QueryRow(ctx, q).Scan(&exists); err != nil {
+	if err := s.conn.QueryRow(ctx, jobsExist).Scan(&exists); err != nil {
 		return stepError("look for jobs of pg_cron", err)
 	}
 	if !exists {

@@ -12,21 +12,19 @@ import (
 	"github.com/envdb/envdb/internal/postgres"
 )
 
-// RoleOptions say which of a role's attributes are carried over.
+// RoleOptions say what the roles are for. The zero RoleOptions make them as
+// they were, for a server that takes the source's place.
 type RoleOptions struct {
-	// Login lets roles log in that could on the source. They have no password
-	// until somebody sets one. It is for a server that takes the source's
-	// place; a copy's roles own things and do nothing else.
-	Login bool
-	// Superuser lets the attributes SUPERUSER, REPLICATION and BYPASSRLS be
-	// carried over, which open more than this database.
-	Superuser bool
+	// OwnersOnly makes roles that own things and are granted things, and
+	// cannot do anything else: no login, no attribute that reaches beyond the
+	// database.
+	OwnersOnly bool
 }
 
 // CreateRoles creates those of the roles that the server lacks, and grants
-// their memberships; roles that exist are left as they are, but for
-// memberships that they lack. It sets no passwords. It returns the names of
-// the roles that it created. A role without superuser rights that creates
+// their memberships; roles that exist are left as they are. It sets no passwords, so a role that may log in
+// cannot do so by one until somebody sets it, and it makes no superuser: that
+// is for a person to decide. It returns the names of the roles that it created. A role without superuser rights that creates
 // roles becomes a member of them, so that it can give them what they own.
 func CreateRoles(ctx context.Context, conn *pgx.Conn, roles []backup.Role, o RoleOptions) ([]string, error) {
 	version, err := postgres.ReadServerVersion(ctx, conn)
@@ -100,24 +98,26 @@ func (c roleCreator) create(r backup.Role) []string {
 	return out
 }
 
-// attributes returns the options of CREATE ROLE. What opens the whole server
-// is carried over only on request.
+// attributes returns the options of CREATE ROLE. A role that is no superuser
+// can pass on only what it has; before PostgreSQL 16 that excludes REPLICATION
+// and BYPASSRLS altogether.
 func (c roleCreator) attributes(r backup.Role) []string {
-	on := func(name string, is bool) string {
-		if is {
+	as := func(name string, is bool) string {
+		if is && !c.options.OwnersOnly {
 			return name
 		}
 		return "NO" + name
 	}
-	trusted := c.options.Superuser && c.have.superuser
+	inherit := "NOINHERIT"
+	if r.Inherit {
+		inherit = "INHERIT"
+	}
 	out := []string{
-		on("LOGIN", r.Login && c.options.Login),
-		on("INHERIT", r.Inherit),
-		on("CREATEROLE", r.CreateRole && c.options.Login),
-		on("CREATEDB", r.CreateDB && c.options.Login && (c.have.superuser || c.have.createDB)),
+		inherit, as("LOGIN", r.Login), as("CREATEROLE", r.CreateRole),
+		as("CREATEDB", r.CreateDB && (c.have.superuser || c.have.createDB)),
 	}
 	if c.have.superuser {
-		out = append(out, on("SUPERUSER", r.Superuser && trusted), on("REPLICATION", r.Replication && trusted), on("BYPASSRLS", r.BypassRLS && trusted))
+		out = append(out, as("REPLICATION", r.Replication), as("BYPASSRLS", r.BypassRLS))
 	}
 	if r.ConnectionLimit >= 0 {
 		out = append(out, fmt.Sprintf("CONNECTION LIMIT %d", r.ConnectionLimit))
@@ -204,7 +204,7 @@ func (d *loader) createRoles(ctx context.Context, s *session) error {
 			roles = append(roles, backup.Role{Name: name, Inherit: true, ConnectionLimit: -1})
 		}
 	}
-	created, err := CreateRoles(ctx, s.conn, roles, RoleOptions{})
+	created, err := CreateRoles(ctx, s.conn, roles, RoleOptions{OwnersOnly: true})
 	if err != nil {
 		return err
 	}
