@@ -9,6 +9,7 @@ import (
 	"io"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -112,14 +113,20 @@ func TestVerifyFindsWhichBackups(t *testing.T) {
 	if err != nil || !report.OK() {
 		t.Errorf("without data: %+v, %v", report, err)
 	}
+	var mu sync.Mutex
 	var last envdb.Progress
 	report, err = repo.Verify(ctx, "prod", "", backup.VerifyOptions{ReadData: true, Report: func(p envdb.Progress) {
+		mu.Lock()
+		defer mu.Unlock()
 		if p.Unit == "bytes" && p.Done > last.Done {
 			last = p
 		}
 	}})
 	if err != nil {
 		t.Fatal(err)
+	}
+	if last.Total == 0 || last.Done != last.Total {
+		t.Errorf("the last progress is %+v", last)
 	}
 	text, err := json.Marshal(report)
 	if err != nil {

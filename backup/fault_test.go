@@ -9,6 +9,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"time"
 
 	"github.com/envdb/envdb"
 	"github.com/envdb/envdb/backup"
@@ -180,8 +181,12 @@ func TestZombie(t *testing.T) {
 	if err := w.Put(ctx, chunk("a", 0, noise(1, 65<<20))); err != nil {
 		t.Fatal(err)
 	}
+	tick := time.NewTicker(time.Millisecond)
+	defer tick.Stop()
 	for len(st.keys("/packs/")) == 0 { // until the store has the pack
-		if ctx.Err() != nil {
+		select {
+		case <-tick.C:
+		case <-ctx.Done():
 			t.Fatal(ctx.Err())
 		}
 	}

@@ -3,9 +3,10 @@ package backup_test
 import (
 	"bytes"
 	"context"
+	"crypto/aes"
+	"crypto/cipher"
 	"fmt"
 	"io"
-	"math/rand/v2"
 	"testing"
 	"time"
 
@@ -107,8 +108,12 @@ func same(ctx context.Context, repo *backup.Repository, m *backup.Manifest, want
 
 // noise returns bytes that do not compress, the same for the same seed.
 func noise(seed, n int) []byte {
+	block, err := aes.NewCipher(fmt.Appendf(nil, "%016d", seed))
+	if err != nil {
+		panic(err)
+	}
 	data := make([]byte, n)
-	_, _ = rand.NewChaCha8([32]byte{byte(seed), byte(seed >> 8)}).Read(data) // never fails
+	cipher.NewCTR(block, make([]byte, aes.BlockSize)).XORKeyStream(data, data)
 	return data
 }
 

@@ -178,11 +178,12 @@ func TestConcurrentPuts(t *testing.T) {
 		part := fmt.Sprintf("table/%d", worker)
 		for i := range 100 {
 			data := noise(i%50, 2000) // the workers share half their content
-			c[part] = append(c[part], bytes.Clone(data))
+			c[part] = append(c[part], data)
 		}
+		chunks := c[part]
 		group.Go(func() error {
 			buf := make([]byte, 2000)
-			for i, data := range c[part] {
+			for i, data := range chunks {
 				copy(buf, data)
 				if err := w.Put(gctx, chunk(part, i, buf)); err != nil {
 					return err
@@ -239,7 +240,7 @@ func TestTwoWriters(t *testing.T) {
 func TestPacksRotate(t *testing.T) {
 	t.Parallel()
 	repo := repository(t, newMemory())
-	c := tables(1, 5, 30<<20)
+	c := tables(1, 4, 22<<20)
 	m := mustTake(t, repo, c)
 	if len(m.Packs) != 2 || m.Packs[0].Size < 64<<20 {
 		t.Errorf("got the packs %+v", m.Packs)

@@ -3,6 +3,7 @@ package backup
 import (
 	"cmp"
 	"context"
+	"crypto/sha256"
 	"errors"
 	"fmt"
 	"slices"
@@ -75,7 +76,8 @@ func (r *Repository) Verify(ctx context.Context, env string, id envdb.BackupID, 
 		return VerifyReport{}, err
 	}
 	v := &verification{
-		repo: r, env: env, opts: opts, faults: map[envdb.BackupID][]string{}, bad: map[string]bool{},
+		repo: r, env: env, opts: opts, reader: &Reader{repo: r, manifest: &Manifest{Environment: env}},
+		faults: map[envdb.BackupID][]string{}, bad: map[string]bool{},
 		packs: map[PackID]string{}, chunks: map[PackID]map[int32]check{},
 	}
 	for i, b := range backups {
@@ -104,12 +106,14 @@ func (r *Repository) toVerify(ctx context.Context, env string, id envdb.BackupID
 	return []Backup{b}, err
 }
 
-// verification is one Verify. Its memory is some 110 bytes for every different
+// verification is one Verify. Its memory is some 250 bytes for every different
 // chunk if data is read.
 type verification struct {
-	repo *Repository
-	env  string
-	opts VerifyOptions
+	repo    *Repository
+	env     string
+	opts    VerifyOptions
+	reader  *Reader   // of any backup of the environment
+	buffers sync.Pool // *[]byte
 
 	mu     sync.Mutex
 	faults map[envdb.BackupID][]string
@@ -121,9 +125,9 @@ type verification struct {
 
 // check is a chunk to be read.
 type check struct {
-	offset, length, size int64
-	sum                  [32]byte
-	first                *Manifest // that refers to it
+	place
+	size int64
+	sum  [sha256.Size]byte
 }
 
 // catalogue checks the manifest and the index of a backup, and notes its
@@ -146,7 +150,7 @@ func (v *verification) catalogue(ctx context.Context, b Backup) error {
 		}
 		for _, e := range entries {
 			chunks, bytes = chunks+1, bytes+e.size
-			v.note(m, e)
+			v.note(e)
 		}
 	}
 	if chunks != m.Totals.Chunks || bytes != m.Totals.LogicalBytes {
@@ -156,7 +160,7 @@ func (v *verification) catalogue(ctx context.Context, b Backup) error {
 	return nil
 }
 
-func (v *verification) note(m *Manifest, e entry) {
+func (v *verification) note(e entry) {
 	if !v.opts.ReadData {
 		return
 	}
@@ -164,7 +168,7 @@ func (v *verification) note(m *Manifest, e entry) {
 		v.chunks[e.pack] = map[int32]check{}
 	}
 	if _, noted := v.chunks[e.pack][e.index]; !noted {
-		v.chunks[e.pack][e.index] = check{offset: e.offset, length: e.length, size: e.size, sum: e.sum, first: m}
+		v.chunks[e.pack][e.index] = check{place: e.place, size: e.size, sum: e.sum}
 	}
 }
 
@@ -220,50 +224,61 @@ func (v *verification) badPack(ctx context.Context, id PackID, fault error) erro
 	return v.repo.Mark(ctx, v.env, markBadPack+"/"+id.String())
 }
 
-// read reads every noted chunk once, pack after pack.
+// read reads every noted chunk once, in the order in which they lie.
 func (v *verification) read(ctx context.Context) error {
-	var total int64
-	packs := make([]PackID, 0, len(v.chunks))
-	for id, chunks := range v.chunks {
-		packs = append(packs, id)
-		for _, c := range chunks {
+	chunks, total := v.toRead()
+	group, gctx := errgroup.WithContext(ctx)
+	group.SetLimit(verifyReaders)
+	var passed atomic.Int64
+	for _, c := range chunks {
+		if gctx.Err() != nil {
+			break // Wait says why
+		}
+		group.Go(func() error {
+			err := v.readChunk(gctx, c)
+			v.opts.Report.Send(envdb.Progress{Step: "verify data", Done: passed.Add(c.length), Total: total, Unit: "bytes"})
+			return err
+		})
+	}
+	return cmp.Or(group.Wait(), ctx.Err())
+}
+
+// toRead returns the noted chunks of the packs that exist in their full size,
+// and their stored length.
+func (v *verification) toRead() (chunks []check, total int64) {
+	for pack, noted := range v.chunks {
+		if v.packs[pack] != "" {
+			continue // marked already
+		}
+		for _, c := range noted {
+			chunks = append(chunks, c)
 			total += c.length
 		}
 	}
-	slices.SortFunc(packs, func(a, b PackID) int {
-		return cmp.Or(cmp.Compare(a.Backup, b.Backup), cmp.Compare(a.Number, b.Number))
+	slices.SortFunc(chunks, func(a, b check) int {
+		return cmp.Or(cmp.Compare(a.pack.Backup, b.pack.Backup), cmp.Compare(a.pack.Number, b.pack.Number), cmp.Compare(a.offset, b.offset))
 	})
-	group, ctx := errgroup.WithContext(ctx)
-	group.SetLimit(verifyReaders)
-	var passed atomic.Int64
-	for _, id := range packs {
-		if v.packs[id] != "" {
-			continue // missing, or not of its size: marked already
-		}
-		for index, c := range v.chunks[id] {
-			group.Go(func() error {
-				err := v.readChunk(ctx, id, index, c)
-				v.opts.Report.Send(envdb.Progress{Step: "verify data", Done: passed.Add(c.length), Total: total, Unit: "bytes"})
-				return err
-			})
-		}
-	}
-	return group.Wait()
+	return chunks, total
 }
 
-func (v *verification) readChunk(ctx context.Context, id PackID, index int32, c check) error {
-	reader := Reader{repo: v.repo, manifest: c.first}
-	ref := Ref{
-		Size: c.size, SHA256: c.sum, Offset: c.offset, Length: c.length, Index: int(index),
-		Pack: Pack{Backup: id.Backup, Number: id.Number},
+func (v *verification) readChunk(ctx context.Context, c check) error {
+	buf, _ := v.buffers.Get().(*[]byte)
+	if buf == nil {
+		buf = new([]byte)
 	}
-	_, err := reader.read(ctx, ref, nil)
+	defer v.buffers.Put(buf)
+	ref := Ref{
+		Size: c.size, SHA256: c.sum, Offset: c.offset, Length: c.length, Index: int(c.index),
+		Pack: Pack{Backup: c.pack.Backup, Number: c.pack.Number},
+	}
+	plain, err := v.reader.read(ctx, ref, *buf)
 	if isDamage(err) {
-		return v.badPack(ctx, id, fmt.Errorf("chunk %d at byte %d: %w", index, c.offset, err))
+		return v.badPack(ctx, c.pack, fmt.Errorf("chunk %d at byte %d: %w", c.index, c.offset, err))
 	}
 	if err != nil {
 		return err
 	}
+	*buf = plain
 	v.mu.Lock()
 	defer v.mu.Unlock()
 	v.done.chunks++

@@ -25,13 +25,11 @@ func TestRepositoryInADirectory(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	random := rand.New(rand.NewPCG(1, 2))
+	random := rand.NewChaCha8([32]byte{1})
 	chunks := make([][]byte, 20)
 	for i := range chunks {
 		chunks[i] = make([]byte, 4<<20)
-		for j := range chunks[i] {
-			chunks[i][j] = byte(random.Uint32() & 0x3f)
-		}
+		_, _ = random.Read(chunks[i]) // never fails
 	}
 	now := time.Date(2026, 11, 20, 14, 5, 0, 0, time.UTC)
 	for generation := range 2 {
