@@ -2,8 +2,8 @@ package envdb
 
 import (
 	"log/slog"
-	"net/url"
 	"regexp"
+	"strings"
 )
 
 // ConnString is a PostgreSQL connection URI or keyword/value string. It may
@@ -11,25 +11,27 @@ import (
 // See the PostgreSQL manual, section "Connection Strings".
 type ConnString string
 
-var keywordPassword = regexp.MustCompile(`(?i)(password\s*=\s*)('(?:[^'\\]|\\.)*'|\S+)`)
+// What may be secret in a connection string. It is found by its place, not by
+// parsing: a string that pgx takes and net/url does not must be masked too. In
+// a URI the credentials end at the last @ before the path, or, where a password
+// holds a character that should have been encoded, at the last @ of all.
+var (
+	uriCredentials  = regexp.MustCompile(`(?s)^([a-z]+://[^:@/?]*):.*@`)
+	uriParameter    = regexp.MustCompile(`(?i)([?&](?:ssl)?password=)[^&]*`)
+	keywordPassword = regexp.MustCompile(`(?i)(password\s*=\s*)('(?:[^'\\]|\\.)*'?|(?:\\.|[^\s\\])+)`)
+)
 
 // Reveal returns the connection string with its secrets, for connecting.
 func (c ConnString) Reveal() string { return string(c) }
 
-// String returns the connection string with its password masked.
+// String returns the connection string with its passwords masked.
 func (c ConnString) String() string {
-	u, err := url.Parse(string(c))
-	if err != nil || u.Scheme == "" {
-		return keywordPassword.ReplaceAllString(string(c), "${1}xxxxx")
+	s := string(c)
+	if !strings.Contains(s, "://") {
+		return keywordPassword.ReplaceAllString(s, "${1}xxxxx")
 	}
-	q := u.Query()
-	for _, key := range []string{"password", "sslpassword"} {
-		if q.Has(key) {
-			q.Set(key, "xxxxx")
-			u.RawQuery = q.Encode()
-		}
-	}
-	return u.Redacted()
+	s = uriParameter.ReplaceAllString(s, "${1}xxxxx")
+	return uriCredentials.ReplaceAllString(s, "${1}:xxxxx@")
 }
 
 // LogValue implements slog.LogValuer.

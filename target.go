@@ -1,6 +1,9 @@
 package envdb
 
-import "slices"
+import (
+	"slices"
+	"strconv"
+)
 
 // Writable is an environment that an operation may write to. It is implemented
 // by [Target] and [Sanctioned] alone.
@@ -65,7 +68,11 @@ var sanctionable = []Operation{OpRestore, OpPromote, OpRollback, OpDiscard}
 // an operation that is never allowed on a protected environment.
 func (e Environment) Sanction(c Confirmation) (Sanctioned, error) {
 	if c.Environment != e.Name {
-		return Sanctioned{}, Fail(ErrRefused, "%s of %s is not confirmed: the confirmation names %q", c.Operation, e.Name, c.Environment).
+		text := "is protected, and needs its name typed again"
+		if c.Environment != "" {
+			text = "is protected, and the name typed was " + strconv.Quote(c.Environment)
+		}
+		return Sanctioned{}, Fail(ErrRefused, "%s of %s: it %s", c.Operation, e.Name, text).
 			WithState("nothing was changed").
 			WithNext("repeat with --confirm %s", e.Name)
 	}

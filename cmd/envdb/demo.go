@@ -51,7 +51,7 @@ func (a *app) runDemo(ctx context.Context, opts demoOptions) error {
 		Dir: dir, Keep: opts.keep, Out: a.stdout, Program: program,
 		Command: func(ctx context.Context, args ...string) error {
 			inner := newRootCommand(&app{stdin: a.stdin, stdout: a.stdout, stderr: a.stderr})
-			inner.SetArgs(append([]string{"--config", demo.ConfigFile(dir)}, args...))
+			inner.SetArgs(append([]string{"--quiet", "--config", demo.ConfigFile(dir)}, args...))
 			return inner.ExecuteContext(ctx)
 		},
 	})

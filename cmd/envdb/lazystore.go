@@ -16,22 +16,32 @@ import (
 // holds a repository: what needs only PostgreSQL works without it, and a disk
 // that is not mounted is not mistaken for an empty store.
 type lazyStore struct {
-	open func() (envdb.Store, error)
+	open func() (opened, error)
+}
+
+// opened is a store and the repository in it.
+type opened struct {
+	envdb.Store
+	repository *backup.Repository
 }
 
 var _ envdb.Store = (*lazyStore)(nil)
 
 func newLazyStore(ctx context.Context, c *config.Config) *lazyStore {
-	return &lazyStore{open: sync.OnceValues(func() (envdb.Store, error) {
+	return &lazyStore{open: sync.OnceValues(func() (opened, error) {
 		st, err := openStore(ctx, c)
 		if err != nil {
-			return nil, err
+			return opened{}, err
 		}
-		if _, err := backup.Open(ctx, st, c.Project); err != nil {
-			return nil, err
-		}
-		return st, nil
+		repository, err := backup.Open(ctx, st, c.Project)
+		return opened{st, repository}, err
 	})}
+}
+
+// repository returns the repository in the store.
+func (l *lazyStore) repository(context.Context) (*backup.Repository, error) {
+	st, err := l.open()
+	return st.repository, err
 }
 
 // openStore opens the configured store, with or without a repository in it.

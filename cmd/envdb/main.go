@@ -12,6 +12,7 @@ import (
 	"os"
 	"os/signal"
 	"syscall"
+	_ "time/tzdata" // schedules and points name zones; not every machine knows them
 
 	"github.com/envdb/envdb"
 	"github.com/envdb/envdb/internal/console"

@@ -7,7 +7,6 @@ import (
 	"sync"
 
 	"github.com/envdb/envdb"
-	"github.com/envdb/envdb/backup"
 	"github.com/envdb/envdb/internal/config"
 	"github.com/envdb/envdb/internal/console"
 	"github.com/envdb/envdb/internal/ledger"
@@ -44,7 +43,7 @@ func (a *app) open(ctx context.Context) (*session, error) {
 	})
 	m := manager.New(manager.Config{
 		Config: c, Ledger: l, Log: log, Report: report, Version: version,
-		OpenRepository: func(ctx context.Context) (*backup.Repository, error) { return backup.Open(ctx, st, c.Project) },
+		OpenRepository: st.repository,
 	})
 	return &session{manager: m, store: st, finish: sync.OnceFunc(screen.Stop)}, nil
 }

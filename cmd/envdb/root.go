@@ -2,6 +2,7 @@ package main
 
 import (
 	"io"
+	"strings"
 
 	"github.com/spf13/cobra"
 
@@ -21,10 +22,9 @@ type app struct {
 
 const exitCodes = `
 Exit codes:
-  0 ok            3 refused (protected, unconfirmed)   7 busy
-  1 error         4 preflight (nothing was changed)    8 unreachable
-  2 misuse        5 interrupted                        9 verification or check failed
-                  6 not found                         10 doctor found problems`
+  0 ok       3 refused (protected, unconfirmed)    6 not found      9 verification or check failed
+  1 error    4 preflight (nothing was changed)     7 busy          10 doctor found problems
+  2 misuse   5 interrupted                         8 unreachable`
 
 func newRootCommand(a *app) *cobra.Command {
 	root := &cobra.Command{
@@ -39,10 +39,14 @@ can be undone with one command. Production itself is never a target.
 In an emergency: envdb help back`,
 		SilenceUsage:  true,
 		SilenceErrors: true,
+		// Without a command of that name cobra hands the word to the root.
+		Args: func(c *cobra.Command, args []string) error { return unknownCommand(c, args) },
+		RunE: func(c *cobra.Command, _ []string) error { return c.Help() },
 	}
 	root.SetIn(a.stdin)
 	root.SetOut(a.stdout)
 	root.SetErr(a.stderr)
+	root.SuggestionsMinimumDistance = 2
 	flags := root.PersistentFlags()
 	flags.StringVar(&a.configPath, "config", "", "configuration `file` (default: $ENVDB_CONFIG, ./envdb.yaml, ~/.config/envdb/envdb.yaml, /etc/envdb/envdb.yaml)")
 	flags.StringVarP(&a.output, "output", "o", "table", "what results are printed as: `table or json`")
@@ -70,6 +74,18 @@ In an emergency: envdb help back`,
 	root.AddCommand(newVersionCommand(a), newBackTopic())
 	root.SetHelpTemplate(root.HelpTemplate() + exitCodes + "\n")
 	return root
+}
+
+// unknownCommand refuses a word that is no command, and says which are near.
+func unknownCommand(c *cobra.Command, args []string) error {
+	if len(args) == 0 {
+		return nil
+	}
+	p := envdb.Fail(envdb.ErrMisuse, "there is no command %q", args[0])
+	if near := c.SuggestionsFor(args[0]); len(near) > 0 {
+		return p.WithNext("did you mean `envdb %s`?", strings.Join(near, "` or `envdb "))
+	}
+	return p.WithNext("envdb --help")
 }
 
 // arguments returns a check that a command got exactly the named arguments.

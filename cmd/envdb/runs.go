@@ -10,6 +10,7 @@ import (
 
 	"github.com/envdb/envdb"
 	"github.com/envdb/envdb/internal/console"
+	"github.com/envdb/envdb/internal/ledger"
 	"github.com/envdb/envdb/internal/manager"
 )
 
@@ -94,10 +95,21 @@ func renderRun(w io.Writer, r *manager.RunReport) {
 	}
 	rows := make([][]string, 0, len(r.Run.Steps))
 	for _, s := range r.Run.Steps {
-		rows = append(rows, []string{"  " + s.Name, console.Duration(s.Took), console.Quantity(s.Done, s.Unit)})
+		rows = append(rows, []string{"  " + s.Name, console.Duration(s.Took), stepQuantity(s)})
 	}
 	console.Table(w, []string{"  STEP", "TOOK", "DONE"}, rows)
 	if r.Log != "" {
 		fmt.Fprintf(w, "log:\n%s", r.Log)
 	}
+}
+
+// stepQuantity says how much a step did.
+func stepQuantity(s ledger.Step) string {
+	switch {
+	case s.Done == 0:
+		return ""
+	case s.Unit == "bytes":
+		return console.Bytes(s.Done)
+	}
+	return console.Count(s.Done) + " " + s.Unit
 }

@@ -42,7 +42,10 @@ func (d *demo) startClusters(ctx context.Context) (err error) {
 		}
 		d.say("%-14s PostgreSQL %d on port %d (%s)", c.name, (*c.to).Major(), (*c.to).Port(), console.Duration(time.Since(began)))
 	}
-	return os.WriteFile(ConfigFile(d.Dir), []byte(d.config()), 0o600)
+	if err := os.WriteFile(ConfigFile(d.Dir), []byte(d.config()), 0o600); err != nil {
+		return err
+	}
+	return d.envdb(ctx, "init")
 }
 
 func (d *demo) config() string {

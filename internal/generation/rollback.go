@@ -9,8 +9,8 @@ import (
 
 // RollbackOptions say what to go back to.
 type RollbackOptions struct {
-	// To is the name or id of the version; empty is the newest previous one.
-	// A foreign database that was moved aside must be named.
+	// To is the name or id of the version; empty is the one that stopped being
+	// live last, also if it is a foreign database that was moved aside.
 	To string
 	// Properties are what the version gets; nil is what it had when it was
 	// live.
@@ -50,13 +50,7 @@ func (g *Generations) way(ctx context.Context, to string) (Version, error) {
 		return Version{}, err
 	}
 	if to == "" {
-		i := slices.IndexFunc(versions, func(v Version) bool { return v.State == envdb.Previous && v.Marker != nil && !v.Broken })
-		if i < 0 {
-			return Version{}, envdb.Fail(envdb.ErrNotFound, "%s has no previous version", g.env.Name).
-				WithState("nothing was changed").
-				WithNext("bring it back from a backup: `envdb help back`, or name a version of `envdb versions %s`", g.env.Name)
-		}
-		return versions[i], nil
+		return g.lastLive(versions)
 	}
 	v, err := g.find(versions, to)
 	if err != nil {
@@ -67,6 +61,21 @@ func (g *Generations) way(ctx context.Context, to string) (Version, error) {
 			WithState("nothing was changed").WithNext("see `envdb versions %s`", g.env.Name)
 	}
 	return v, nil
+}
+
+// lastLive returns the version that stopped being live last. After the first
+// promote that is the database which envdb did not make: whoever wants the
+// promote undone wants that one back.
+func (g *Generations) lastLive(versions []Version) (Version, error) {
+	wasLive := slices.DeleteFunc(slices.Clone(versions), func(v Version) bool {
+		return v.Broken || v.Marker == nil || v.State != envdb.Previous && v.State != envdb.Aside
+	})
+	if len(wasLive) == 0 {
+		return Version{}, envdb.Fail(envdb.ErrNotFound, "%s has no previous version", g.env.Name).
+			WithState("nothing was changed").
+			WithNext("bring it back from a backup: `envdb help back`, or name a version of `envdb versions %s`", g.env.Name)
+	}
+	return slices.MaxFunc(wasLive, func(a, b Version) int { return a.Marker.Retired.Compare(b.Marker.Retired) }), nil
 }
 
 // had returns the properties that the version has, unless others are given.

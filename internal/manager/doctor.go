@@ -77,6 +77,9 @@ func (m *Manager) Doctor(ctx context.Context, store envdb.Store, req DoctorReque
 	for _, w := range m.config.Warnings {
 		d.add("configuration", Caution, "%s", w)
 	}
+	for _, n := range m.config.Notes {
+		d.add("configuration", Fine, "%s", n)
+	}
 	repository := m.examineStore(ctx, store, d)
 	for _, name := range m.config.Names() {
 		if err := ctx.Err(); err != nil {

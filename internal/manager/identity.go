@@ -84,6 +84,25 @@ func (m *Manager) recordIdentity(ctx context.Context, repository *backup.Reposit
 	return nil
 }
 
+// followIdentity records the database that a protected environment has after a
+// sanctioned swap: it has another oid now. The swap is done, so what does not
+// work here is a warning.
+func (m *Manager) followIdentity(ctx context.Context, x *execution, env config.Environment) {
+	if !env.Protected() {
+		return
+	}
+	now, err := generation.Identify(ctx, env.Environment)
+	if err == nil {
+		var repository *backup.Repository
+		if repository, err = m.open(ctx); err == nil {
+			err = repository.RecordIdentity(ctx, env.Name, now)
+		}
+	}
+	if err != nil {
+		x.log.Warn("the new identity of the environment is not recorded; run envdb identity accept", "env", env.Name, "reason", err)
+	}
+}
+
 // recordedIdentity returns what was recorded, or nil.
 func recordedIdentity(ctx context.Context, repository *backup.Repository, env string) (*envdb.Identity, error) {
 	recorded, err := repository.Identity(ctx, env)

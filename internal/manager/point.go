@@ -17,7 +17,7 @@ func (m *Manager) resolve(ctx context.Context, repository *backup.Repository, en
 	}
 	answer, err := restore.Resolve(found, at)
 	if err != nil {
-		return backup.Backup{}, fmt.Errorf("%s@%s: %w", env, at, err)
+		return backup.Backup{}, fmt.Errorf("%s: %w", env, err)
 	}
 	return answer, nil
 }

@@ -71,6 +71,11 @@ func (m *Manager) run(ctx context.Context, j job, work func(context.Context, *ex
 	}
 	defer func() { err = joinCleanup(err, ctx, lease.Release) }()
 
+	if lease.Held() {
+		if _, err := m.ledger.FlushSpool(lease.Context()); err != nil {
+			m.log.Warn("records of runs that ended while the store was down are still on this machine", "reason", err)
+		}
+	}
 	recording, err := m.ledger.Begin(lease.Context(), ledger.Run{
 		ID: id, Operation: j.operation, Environment: j.environment, Source: j.source, Point: j.point, Backup: j.backup,
 		Unleased: !lease.Held(),

@@ -132,6 +132,7 @@ func (m *Manager) swap(ctx context.Context, env config.Environment, op envdb.Ope
 		}
 		result = swapResult(x, env, promotion)
 		x.promoted(promotion)
+		m.followIdentity(ctx, x, env)
 		return nil
 	})
 	return result, err
