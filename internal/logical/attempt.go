@@ -40,13 +40,13 @@ func (a *attempt) run(ctx context.Context) (err error) {
 
 	a.catalogue = &Catalogue{Version: catalogueVersion}
 	if err := a.open(ctx); err != nil {
-		return err
+		return a.must(err)
 	}
 	// Who waits for a lock waits no longer, even if a chunk is stuck on its
 	// way to the store.
 	letGo := context.AfterFunc(ctx, a.sessions.cut)
 	watching := a.watch(ctx)
-	err = a.read(ctx)
+	err = a.must(a.read(ctx))
 	letGo()
 	a.give(nil)
 	return errors.Join(err, watching.Wait())
@@ -58,11 +58,14 @@ func (a *attempt) verdict(ctx context.Context, err error) error {
 	if err == nil {
 		return nil
 	}
-	if cause := context.Cause(ctx); cause != nil && !errors.Is(cause, context.Canceled) {
+	if cause := context.Cause(ctx); cause != nil {
 		err = cause
 	}
 	if again := new(passing); errors.As(err, &again) {
 		return again
+	}
+	if errors.Is(err, context.DeadlineExceeded) {
+		err = envdb.Fail(envdb.ErrInterrupted, "take the backup: %w", err)
 	}
 	return envdb.Fail(nil, "%w", explain(err, "take the backup")).
 		WithState("the database is untouched, and no backup was written")
