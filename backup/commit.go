@@ -66,6 +66,9 @@ func (w *Writer) commit(ctx context.Context, d Description) (*Manifest, error) {
 	if err := w.readBack(ctx, packs, indexSize); err != nil {
 		return nil, err
 	}
+	if err := w.dropUnused(ctx, packs, m); err != nil {
+		return nil, err
+	}
 	if err := w.repo.holds(ctx, w.intent); err != nil {
 		return nil, err
 	}
@@ -185,13 +188,11 @@ func (w *Writer) manifest(d Description, packs []Pack, index []Block, indexSize 
 		Source: d.Source, Roles: d.Roles, Migration: d.Migration, Release: d.Release,
 		Note: w.opts.Note, Writer: w.opts.Writer, Index: index,
 	}
-	m.Totals = w.stored
 	m.Totals.Tables, m.Totals.Rows, m.Totals.Chunks = d.Tables, d.Rows, int64(len(w.entries))
 	m.Totals.StoredBytes = indexSize
 	sizes := map[PackID]int64{}
 	for _, p := range packs {
 		sizes[p.ID()] = p.Size
-		m.Totals.StoredBytes += p.Size
 	}
 	if w.base.manifest != nil {
 		for _, p := range w.base.manifest.Packs {
@@ -199,8 +200,14 @@ func (w *Writer) manifest(d Description, packs []Pack, index []Block, indexSize 
 		}
 	}
 	used := map[PackID]bool{}
+	own := map[place]bool{}
 	for _, e := range w.entries {
 		m.Totals.LogicalBytes += e.size
+		if e.pack.Backup == w.ID() && !own[e.place] {
+			own[e.place] = true
+			m.Totals.NewChunks++
+			m.Totals.NewBytes += e.size
+		}
 		if used[e.pack] {
 			continue
 		}
@@ -209,6 +216,9 @@ func (w *Writer) manifest(d Description, packs []Pack, index []Block, indexSize 
 			return nil, fmt.Errorf("pack %s is in the index of the base, but not in its manifest", e.pack)
 		}
 		used[e.pack] = true
+		if e.pack.Backup == w.ID() {
+			m.Totals.StoredBytes += size
+		}
 		m.Packs = append(m.Packs, Pack{Backup: e.pack.Backup, Number: e.pack.Number, Size: size})
 	}
 	slices.SortFunc(m.Packs, func(a, b Pack) int {
@@ -243,6 +253,19 @@ func (w *Writer) readBack(ctx context.Context, packs []Pack, indexSize int64) er
 	}
 	if size != indexSize {
 		return fault(w.repo.keys.index(env, id), fmt.Errorf("it has %d bytes instead of %d", size, indexSize))
+	}
+	return nil
+}
+
+// dropUnused deletes the packs to which nothing refers after a Restart.
+func (w *Writer) dropUnused(ctx context.Context, packs []Pack, m *Manifest) error {
+	for _, p := range packs {
+		if slices.Contains(m.Packs, p) {
+			continue
+		}
+		if err := w.repo.store.Delete(ctx, w.repo.keys.pack(m.Environment, p.ID())); err != nil {
+			return fmt.Errorf("delete the unused pack %s: %w", p.ID(), err)
+		}
 	}
 	return nil
 }

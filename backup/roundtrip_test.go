@@ -338,6 +338,41 @@ func TestAbortLeavesNothing(t *testing.T) {
 	}
 }
 
+// A backup that begins again refers to what it stored before, and keeps no
+// pack of what did not come again.
+func TestRestart(t *testing.T) {
+	t.Parallel()
+	ctx := t.Context()
+	st := newMemory()
+	repo := repository(t, st)
+	w, err := repo.Create(ctx, "prod", backup.CreateOptions{Method: backup.Logical, Now: start})
+	if err != nil {
+		t.Fatal(err)
+	}
+	gone, kept := noise(1, 65<<20), noise(2, 1000)
+	for i, data := range [][]byte{gone, kept} {
+		if err := w.Put(ctx, chunk("a", i, data)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := w.Restart(ctx); err != nil {
+		t.Fatal(err)
+	}
+	if err := w.Put(ctx, chunk("a", 0, kept)); err != nil {
+		t.Fatal(err)
+	}
+	m, err := w.Commit(ctx, backup.Description{Point: start})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if m.Totals.NewChunks != 1 || m.Totals.NewBytes != 1000 || len(m.Packs) != 1 || len(st.keys("/packs/")) != 1 {
+		t.Errorf("got %+v in %+v; the store has %q", m.Totals, m.Packs, st.keys("/packs/"))
+	}
+	if err := same(ctx, repo, m, content{"a": {kept}}); err != nil {
+		t.Error(err)
+	}
+}
+
 func TestAnEmptyBackup(t *testing.T) {
 	t.Parallel()
 	repo := repository(t, newMemory())

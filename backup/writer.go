@@ -46,7 +46,6 @@ type Writer struct {
 	mu      sync.Mutex
 	entries []entry
 	names   map[string]string // of parts, so that entries share them
-	stored  Totals            // NewChunks and NewBytes as they grow
 	phase   phase
 }
 
@@ -202,8 +201,6 @@ func (w *Writer) append(ctx context.Context, e entry, frame []byte) error {
 	defer w.mu.Unlock()
 	e.place = at
 	w.base.chunks[e.sum] = at
-	w.stored.NewChunks++
-	w.stored.NewBytes += e.size
 	w.add(e)
 	return nil
 }
@@ -217,6 +214,19 @@ func (w *Writer) add(e entry) {
 	}
 	e.part = name
 	w.entries = append(w.entries, e)
+}
+
+// Restart forgets every chunk that was put so far, as if none had been; no Put
+// may run meanwhile. What was stored already is not stored again when it comes
+// once more, and is deleted by Commit if it does not.
+func (w *Writer) Restart(context.Context) error {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if w.phase != writing {
+		return envdb.Fail(envdb.ErrMisuse, "backup %s was committed or aborted already", w.ID())
+	}
+	w.entries = w.entries[:0]
+	return nil
 }
 
 // Abort gives the backup up and deletes what it stored. After a successful
