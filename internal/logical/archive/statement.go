@@ -51,6 +51,7 @@ type scanner struct {
 	parens int
 	atomic int // open BEGIN … END and CASE … END of a function body
 	words  []string
+	last   string // word
 	out    []Statement
 }
 
@@ -107,13 +108,14 @@ func (s *scanner) word(w string) {
 		return
 	}
 	switch {
-	case w == "ATOMIC" && s.atomic == 0 && s.definesRoutine():
+	case w == "ATOMIC" && s.atomic == 0 && s.last == "BEGIN" && s.definesRoutine():
 		s.atomic = 1
 	case s.atomic > 0 && (w == "CASE" || w == "BEGIN"):
 		s.atomic++
 	case s.atomic > 0 && w == "END":
 		s.atomic--
 	}
+	s.last = w
 	if len(s.words) < keptWords {
 		s.words = append(s.words, w)
 	}
