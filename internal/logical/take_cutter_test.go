@@ -1,0 +1,204 @@
+package logical
+
+import (
+	"bytes"
+	"crypto/sha256"
+	"encoding/binary"
+	"fmt"
+	"math/rand/v2"
+	"testing"
+
+	"github.com/envdb/envdb"
+)
+
+// stream is a COPY stream made by hand, and the rows in it.
+type stream struct {
+	format string
+	bytes  []byte
+	rows   [][]byte // as they are in a chunk
+}
+
+func textStream(rows [][]byte) stream {
+	s := stream{format: formatText}
+	for _, r := range rows {
+		s.rows = append(s.rows, append(bytes.Clone(r), '\n'))
+		s.bytes = append(s.bytes, s.rows[len(s.rows)-1]...)
+	}
+	return s
+}
+
+func binaryStream(rows [][]byte) stream {
+	s := stream{format: formatBinary, bytes: append([]byte(binarySignature), 0, 0, 0, 0, 0, 0, 0, 3, 'e', 'x', 't')}
+	for i, r := range rows {
+		row := []byte{0, 2}
+		if i%3 == 0 {
+			row = binary.BigEndian.AppendUint32(row, 0xffffffff) // NULL
+		} else {
+			row = binary.BigEndian.AppendUint32(row, 4)
+			row = binary.BigEndian.AppendUint32(row, uint32(i))
+		}
+		row = append(binary.BigEndian.AppendUint32(row, uint32(len(r))), r...)
+		s.rows = append(s.rows, row)
+		s.bytes = append(s.bytes, row...)
+	}
+	s.bytes = append(s.bytes, 0xff, 0xff)
+	return s
+}
+
+// cutUp sends the stream in writes of random sizes, at most n.
+func cutUp(t *testing.T, s stream, n int) []piece {
+	t.Helper()
+	var pieces []piece
+	var c cutter
+	c.reset(s.format, func(p piece) error {
+		p.data = bytes.Clone(p.data)
+		pieces = append(pieces, p)
+		return nil
+	})
+	for rest := s.bytes; len(rest) > 0; {
+		size := min(1+rand.IntN(n), len(rest))
+		if _, err := c.Write(rest[:size]); err != nil {
+			t.Fatal(err)
+		}
+		rest = rest[size:]
+	}
+	if err := c.finish(); err != nil {
+		t.Fatal(err)
+	}
+	return pieces
+}
+
+func someRows(n, size int) [][]byte {
+	random := rand.New(rand.NewPCG(1, uint64(size)))
+	rows := make([][]byte, n)
+	for i := range rows {
+		rows[i] = []byte(fmt.Sprintf("%d\t%0*d", i, 1+random.IntN(2*size), random.Uint64()))
+	}
+	return rows
+}
+
+func TestCutterKeepsEveryRowInOrder(t *testing.T) {
+	t.Parallel()
+	rows := someRows(20000, 1000)
+	for _, s := range []stream{textStream(rows), binaryStream(rows), textStream(nil), binaryStream(nil)} {
+		for _, n := range []int{100, 8 << 10, 1 << 20} {
+			pieces := cutUp(t, s, n)
+			var got []byte
+			var count int64
+			var sum, want envdb.Fingerprint
+			for i, p := range pieces {
+				if i < len(pieces)-1 && len(p.data) < chunkMin || len(p.data) > chunkMax {
+					t.Errorf("%s: chunk %d of %d has %d bytes", s.format, i, len(pieces), len(p.data))
+				}
+				got = append(got, p.data...)
+				count += p.rows
+				sum = sum.Add(p.fingerprint)
+			}
+			for _, row := range s.rows {
+				want = want.Add(HashRow(newFraming(s.format).hashed(row)))
+			}
+			if !bytes.Equal(got, bytes.Join(s.rows, nil)) || count != int64(len(s.rows)) || sum != want {
+				t.Errorf("%s in writes of %d: %d rows in %d bytes, want %d", s.format, n, count, len(got), len(s.rows))
+			}
+		}
+	}
+}
+
+// A row that is put in, changed or taken out must not move the cuts far from it.
+func TestCutsSurviveInsertions(t *testing.T) {
+	t.Parallel()
+	rows := someRows(40000, 1000)
+	before := cutUp(t, textStream(rows), 1<<16)
+	changed := append(append(append([][]byte{}, rows[:1000]...), []byte("a row between")), rows[1000:]...)
+	known := make(map[[32]byte]bool)
+	for _, p := range before {
+		known[sha256.Sum256(p.data)] = true
+	}
+	fresh := 0
+	for _, p := range cutUp(t, textStream(changed), 1<<16) {
+		if !known[sha256.Sum256(p.data)] {
+			fresh++
+		}
+	}
+	if fresh > 2 || len(before) < 4 {
+		t.Errorf("%d of %d chunks are new after one row was inserted", fresh, len(before))
+	}
+}
+
+func TestLargeRowIsAChunkOfItsOwnAndIsReported(t *testing.T) {
+	t.Parallel()
+	large := bytes.Repeat([]byte("x"), rowNotable+1)
+	s := textStream([][]byte{[]byte("before"), large, []byte("behind")})
+	var sizes, notable []int
+	c := cutter{notable: func(size int) { notable = append(notable, size) }}
+	c.reset(s.format, func(p piece) error { sizes = append(sizes, len(p.data)); return nil })
+	if _, err := c.Write(s.bytes); err != nil {
+		t.Fatal(err)
+	}
+	if err := c.finish(); err != nil {
+		t.Fatal(err)
+	}
+	if len(sizes) != 3 || sizes[1] != len(large)+1 || len(notable) != 1 {
+		t.Errorf("chunks of %v bytes, reported %v", sizes, notable)
+	}
+	if cap(c.buf) > 2*chunkMax {
+		t.Errorf("the cutter keeps %d bytes", cap(c.buf))
+	}
+}
+
+func TestCutterRefusesABrokenStream(t *testing.T) {
+	t.Parallel()
+	whole := binaryStream(someRows(3, 10)).bytes
+	text := []byte("a\tb\nhalf a ro")
+	cases := map[string]struct {
+		format string
+		bytes  []byte
+	}{
+		"binary without trailer":   {formatBinary, whole[:len(whole)-2]},
+		"binary that breaks off":   {formatBinary, whole[:len(whole)-9]},
+		"binary of a header only":  {formatBinary, whole[:12]},
+		"no binary at all":         {formatBinary, bytes.Repeat([]byte("text\n"), 10)},
+		"binary with unknown flag": {formatBinary, append([]byte(binarySignature+"\x00\x01\x00\x00\x00\x00\x00\x00"), 0xff, 0xff)},
+		"data behind the trailer":  {formatBinary, append(bytes.Clone(whole), 'x')},
+		"field of negative length": {formatBinary, append([]byte(binarySignature+"\x00\x00\x00\x00\x00\x00\x00\x00"), 0, 1, 0xff, 0xff, 0xff, 0xf0)},
+		"row of negative count":    {formatBinary, append([]byte(binarySignature+"\x00\x00\x00\x00\x00\x00\x00\x00"), 0xff, 0xf0)},
+		"text that breaks off":     {formatText, text},
+		"nothing where binary was": {formatBinary, nil},
+	}
+	for name, broken := range cases {
+		var c cutter
+		c.reset(broken.format, func(piece) error { return nil })
+		_, err := c.Write(broken.bytes)
+		if err == nil {
+			err = c.finish()
+		}
+		if err == nil {
+			t.Errorf("%s: no error", name)
+		}
+	}
+}
+
+func TestRangesCoverATableOnceAndStayAsItGrows(t *testing.T) {
+	t.Parallel()
+	for _, c := range []struct{ blocks, bytes int64 }{
+		{0, 0}, {1, 1 << 40}, {100, 1 << 20}, {13, 4200 << 20}, {100_000, 800 << 20}, {1 << 22, 1 << 35}, {10_000, 10_000 << 13}, {7, 65 << 20},
+	} {
+		ranges := split(c.blocks, c.bytes)
+		next := int64(0)
+		for i, r := range ranges {
+			if r.from != next || (r.to == 0) != (i == len(ranges)-1) {
+				t.Fatalf("%v: range %d is %v", c, i, r)
+			}
+			next = r.to
+			if held := (r.to - r.from) * c.bytes / max(c.blocks, 1); r.to != 0 && r.to-r.from > 1 && (held > rangeBytes || held < rangeBytes/2) {
+				t.Errorf("%v: range %d holds %d bytes", c, i, held)
+			}
+		}
+		grown := split(c.blocks*3, c.bytes*3)
+		for i := range len(ranges) - 1 {
+			if grown[i] != ranges[i] {
+				t.Errorf("%v: range %d is %v, and %v in a table three times as large", c, i, ranges[i], grown[i])
+			}
+		}
+	}
+}
