@@ -3,6 +3,7 @@ package postgres
 import (
 	"context"
 	"strconv"
+	"time"
 
 	"github.com/jackc/pgx/v5"
 
@@ -15,15 +16,18 @@ import (
 // without an identity nothing keeps production from being a target.
 func ReadIdentity(ctx context.Context, conn *pgx.Conn, database string) (envdb.Identity, error) {
 	id := envdb.Identity{Database: database}
-	var system int64
+	// The time comes as a number: as text, which a pooler needs, it would come
+	// in the DateStyle of the database or role.
+	var system, started int64
 	err := conn.QueryRow(ctx, `
 		SELECT (SELECT system_identifier FROM pg_catalog.pg_control_system()),
-		       pg_catalog.pg_postmaster_start_time(),
+		       (extract(epoch FROM pg_catalog.pg_postmaster_start_time()) * 1000000)::bigint,
 		       COALESCE((SELECT oid FROM pg_catalog.pg_database WHERE datname = $1), 0::oid)`,
-		pgx.QueryExecModeExec, database).Scan(&system, &id.PostmasterStart, &id.DatabaseOID)
+		pgx.QueryExecModeExec, database).Scan(&system, &started, &id.DatabaseOID)
 	if err != nil {
 		return envdb.Identity{}, explainIdentity(err)
 	}
+	id.PostmasterStart = time.UnixMicro(started).UTC()
 	id.SystemIdentifier = strconv.FormatUint(uint64(system), 10)
 	return id, nil
 }
