@@ -52,7 +52,8 @@ func (g *Generations) pause(ctx context.Context, x *exchange, p *Promotion) (res
 	}
 	console, err := postgres.ConnectConsole(ctx, g.env.Pooler.Admin)
 	if err != nil {
-		return nil, fmt.Errorf("pooler of %s: %w", g.env.Name, err)
+		return nil, envdb.Fail(nil, "pooler of %s: %w", g.env.Name, err).
+			WithState("nothing was changed").WithNext("check pooler.admin of %s", g.env.Name)
 	}
 	if err := g.setPausing(ctx, x.next.OID, true); err != nil {
 		return nil, errors.Join(err, console.Close(ctx))

@@ -8,6 +8,7 @@ import (
 	"github.com/jackc/pgx/v5"
 
 	"github.com/envdb/envdb"
+	"github.com/envdb/envdb/internal/postgres"
 )
 
 // PromoteOptions say how a version becomes live.
@@ -134,6 +135,9 @@ func (g *Generations) plan(ctx context.Context, next Version, o PromoteOptions) 
 		if i := slices.IndexFunc(versions, func(v Version) bool { return v.Name == g.base }); i >= 0 {
 			x.live = &versions[i]
 		}
+		if err := g.unclaimed(x.live); err != nil {
+			return err
+		}
 		g.label(&x, o, versions)
 		if err := g.choose(ctx, conn, &x, o); err != nil {
 			return err
@@ -141,6 +145,18 @@ func (g *Generations) plan(ctx context.Context, next Version, o PromoteOptions) 
 		return g.preflight(ctx, conn, x)
 	})
 	return x, err
+}
+
+// unclaimed fails if the live database is a version of another environment:
+// one of the two has a wrong url, and what it displaced would be the other's.
+func (g *Generations) unclaimed(live *Version) error {
+	if live == nil || live.claim == nil {
+		return nil
+	}
+	return envdb.Fail(envdb.ErrRefused, "database %s is a version of environment %q (database %q), not of %s",
+		live.Name, live.claim.Environment, live.claim.Base, g.env.Name).
+		WithState("nothing was changed").
+		WithNext("correct the url of %s; if the environment was renamed: COMMENT ON DATABASE %s IS NULL", g.env.Name, postgres.Quote(live.Name))
 }
 
 // label decides the names and markers.

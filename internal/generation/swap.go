@@ -48,7 +48,8 @@ func (g *Generations) swap(ctx context.Context, x exchange) (Promotion, error) {
 		return p, err
 	}
 	p.Ended = end.count()
-	return p, g.outcome(ctx, x, &p)
+	g.outcome(x, &p)
+	return p, nil
 }
 
 // attempts tries the transaction until it commits, fails for good, or too
@@ -110,6 +111,9 @@ func (g *Generations) arrange(ctx context.Context, tx pgx.Tx, x exchange) error 
 	if err != nil {
 		return err
 	}
+	if err := g.unchanged(ctx, tx, x); err != nil {
+		return err
+	}
 	if err := g.give(ctx, tx, x.next.Name, x.properties); err != nil {
 		return err
 	}
@@ -124,6 +128,28 @@ func (g *Generations) arrange(ctx context.Context, tx pgx.Tx, x exchange) error 
 		return err
 	}
 	return exec(ctx, tx.Conn(), comment)
+}
+
+// unchanged reads the markers again, in the session and transaction that
+// rename.
+func (g *Generations) unchanged(ctx context.Context, tx pgx.Tx, x exchange) error {
+	for _, was := range []*Version{&x.next, x.live} {
+		if was == nil {
+			continue
+		}
+		now, err := g.read(ctx, tx.Conn(), was.Name)
+		if err != nil {
+			return err
+		}
+		if now.OID != was.OID || now.State != was.State || now.Unmarked != was.Unmarked {
+			return g.meddled()
+		}
+	}
+	return nil
+}
+
+func (g *Generations) meddled() error {
+	return envdb.Fail(envdb.ErrBusy, "somebody else changed databases of %s meanwhile", g.env.Name).WithNext("run this again")
 }
 
 // rename swaps the names. From the first rename on, logins to the live version
@@ -152,17 +178,17 @@ func (g *Generations) named(ctx context.Context, tx pgx.Tx, name string, oid uin
 		return err
 	}
 	if now != oid {
-		return envdb.Fail(envdb.ErrBusy, "somebody else renamed databases of %s meanwhile", g.env.Name).WithNext("run this again")
+		return g.meddled()
 	}
 	return nil
 }
 
-// outcome reads what is live after the commit.
-func (g *Generations) outcome(ctx context.Context, x exchange, p *Promotion) error {
+// outcome says what is live after the commit.
+func (g *Generations) outcome(x exchange, p *Promotion) {
 	p.Live = Version{Name: g.base, State: envdb.Live, ID: x.nextMarker.ID, OID: x.next.OID,
 		Marker: &x.nextMarker, Comment: x.properties.Comment, Size: x.next.Size, Created: x.nextMarker.Created}
 	if x.live == nil {
-		return nil
+		return
 	}
 	v := *x.live
 	v.Name, v.State, v.ID, v.Marker, v.Unmarked = x.displaced, x.liveMarker.State, x.liveMarker.ID, &x.liveMarker, ""
@@ -171,7 +197,6 @@ func (g *Generations) outcome(ctx context.Context, x exchange, p *Promotion) err
 		p.Warnings = append(p.Warnings, fmt.Sprintf("database %s was not made by envdb (%s): it was moved aside as %s and is never dropped",
 			g.base, reason(*x.live), v.Name))
 	}
-	return nil
 }
 
 // reason says why a version is foreign.

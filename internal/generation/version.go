@@ -30,6 +30,9 @@ type Version struct {
 	// Broken says that a DROP DATABASE was interrupted: PostgreSQL lets
 	// nobody connect, and it can only be dropped.
 	Broken bool `json:"broken,omitempty"`
+
+	// claim is a marker that is valid, but another environment's.
+	claim *Marker
 }
 
 // ours reports whether envdb may drop the version.
@@ -41,7 +44,7 @@ func (v Version) ours() bool { return v.Marker != nil && !v.Marker.Foreign }
 const listSQL = `
 	SELECT d.oid, d.datname, coalesce(shobj_description(d.oid, 'pg_database'), ''), d.datconnlimit = -2,
 	       pg_has_role('pg_read_all_stats', 'USAGE') OR has_database_privilege(d.oid, 'CONNECT')
-	FROM pg_database d WHERE NOT d.datistemplate`
+	FROM pg_database d WHERE d.datname NOT IN ('template0', 'template1')`
 
 // List returns the versions of the environment: live first, then the dark
 // ones, then the previous ones with the newest first, then what was moved
@@ -104,6 +107,9 @@ func (g *Generations) describe(v Version, comment string) Version {
 	v.Comment = user
 	if err := marker.check(g.env.Name, g.base, g.system, v.OID); err != nil {
 		v.Unmarked = err.Error()
+		if marker != nil && marker.SystemIdentifier == g.system && marker.OID == v.OID {
+			v.claim = marker
+		}
 		v.State = g.stateByName(v.Name)
 		return v
 	}
