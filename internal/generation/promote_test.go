@@ -2,7 +2,6 @@ package generation_test
 
 import (
 	"context"
-	"errors"
 	"strings"
 	"sync"
 	"testing"
@@ -284,8 +283,8 @@ func TestInterruptedPromoteChangesNothing(t *testing.T) {
 	cancel()
 	_, err := g.Promote(ctx, w.target(t), "b", generation.PromoteOptions{})
 	wants(t, err, envdb.ErrInterrupted)
-	if got, want := states(t, g), "live:a building:b previous:"; !strings.HasPrefix(want, got) {
-		t.Errorf("got %q", got)
+	if got, want := states(t, g), "live:a building:b"; got != want {
+		t.Errorf("got %q, want %q", got, want)
 	}
 }
 
@@ -366,7 +365,4 @@ func TestPermissionIsForOneEnvironment(t *testing.T) {
 	wants(t, err, envdb.ErrRefused, "another environment")
 	_, err = g.Build(t.Context(), envdb.Sanctioned{}, envdb.OpRestore, generation.Spec{ID: "a"})
 	wants(t, err, envdb.ErrRefused)
-	if !errors.Is(err, envdb.ErrRefused) {
-		t.Error("zero Sanctioned was let through")
-	}
 }
