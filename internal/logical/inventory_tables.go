@@ -56,7 +56,8 @@ SELECT 'sequence', r.identity,
 
 // Neither the position of a column nor whether it was inherited is part of it:
 // pg_dump does not keep them in every case. A statistics target of none was -1
-// until PostgreSQL 16 and is NULL since.
+// until PostgreSQL 16 and is NULL since. Options whose names begin with pg_ are
+// the server's own notes (pg_attver since 15.20): no two databases share them.
 const inventoryColumns = ourRelations + `
 SELECT 'column', format('%s.%I', r.identity, a.attname),
        concat_ws(E'\n', format_type(a.atttypid, a.atttypmod), a.attnotnull,
@@ -64,7 +65,7 @@ SELECT 'column', format('%s.%I', r.identity, a.attname),
          (SELECT 'collate ' || a.attcollation::regcollation::text FROM pg_catalog.pg_type t WHERE t.oid = a.atttypid AND t.typcollation <> a.attcollation),
          'storage ' || a.attstorage::text, 'compression ' || NULLIF(a.attcompression::text, ''),
          'statistics ' || NULLIF(a.attstattarget, -1)::text,
-         (SELECT 'with ' || string_agg(o, ', ' ORDER BY o) FROM unnest(a.attoptions) o),
+         (SELECT 'with ' || string_agg(o, ', ' ORDER BY o) FROM unnest(a.attoptions) o WHERE o NOT LIKE 'pg\_%'),
          (SELECT 'options ' || string_agg(o, ', ' ORDER BY o) FROM unnest(a.attfdwoptions) o))
   FROM rel r
   JOIN pg_catalog.pg_attribute a ON a.attrelid = r.oid AND a.attnum > 0 AND NOT a.attisdropped
