@@ -39,7 +39,7 @@ func failing(t *testing.T, s *pgtest.Server, app string, during func(db string) 
 	if state, _ := envdb.Advice(err); !strings.Contains(state, "untouched") {
 		t.Errorf("%v: the state is %q", err, state)
 	}
-	waitUntil(t, func() bool { return sessionsOf(t, s, app) == "0" })
+	takeWaits(t, func() bool { return sessionsOf(t, s, app) == "0" })
 	return err
 }
 
@@ -55,7 +55,7 @@ func TestInterruptedBackupLeavesNoSession(t *testing.T) {
 	if !errors.Is(err, envdb.ErrInterrupted) || !errors.Is(err, context.Canceled) {
 		t.Errorf("got %v, want interrupted", err)
 	}
-	waitUntil(t, func() bool { return sessionsOf(t, s, "envdb/interrupted") == "0" })
+	takeWaits(t, func() bool { return sessionsOf(t, s, "envdb/interrupted") == "0" })
 }
 
 func TestStoreThatFailsIsTheError(t *testing.T) {

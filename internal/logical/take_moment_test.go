@@ -146,7 +146,7 @@ func TestBackupYieldsToAnAlterThatWaits(t *testing.T) {
 				altered <- time.Since(started)
 			}()
 			// The store takes its time; the backup must not.
-			waitUntil(t, func() bool { return len(altered) > 0 })
+			takeWaits(t, func() bool { return len(altered) > 0 })
 		})
 		return nil
 	}
@@ -214,8 +214,8 @@ func TestTableThatIsLockedIsBusy(t *testing.T) {
 	}
 }
 
-// waitUntil polls until the condition holds.
-func waitUntil(t *testing.T, condition func() bool) {
+// takeWaits polls until the condition holds.
+func takeWaits(t *testing.T, condition func() bool) {
 	t.Helper()
 	deadline := time.Now().Add(20 * time.Second)
 	for !condition() {
