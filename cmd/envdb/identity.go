@@ -18,7 +18,7 @@ func newIdentityCommand(a *app) *cobra.Command {
 and the database's oid), so that no other URL can lead a mirror into it, even
 while it does not answer. After a planned move of production to a new cluster,
 accept its new identity.`,
-		Args: arguments("show or accept"),
+		Example: "  envdb identity show prod\n  envdb identity accept prod",
 	}
 	c.AddCommand(&cobra.Command{
 		Use:   "show ENV",
@@ -39,7 +39,7 @@ accept its new identity.`,
 			})
 		},
 	})
-	return c
+	return needsOneOf(c)
 }
 
 func renderIdentity(w io.Writer, r *manager.IdentityReport) {

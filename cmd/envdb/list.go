@@ -97,7 +97,6 @@ func newEnvCommand(a *app) *cobra.Command {
 	c := &cobra.Command{
 		Use:   "env",
 		Short: "List the environments, or print one's connection string",
-		Args:  arguments("list or url"),
 	}
 	c.AddCommand(&cobra.Command{
 		Use:   "list",
@@ -123,7 +122,7 @@ from "envdb versions ENV") it leads to that version, also a dark one.`,
 				})
 		},
 	})
-	return c
+	return needsOneOf(c)
 }
 
 func renderEnvironments(w io.Writer, l *manager.EnvironmentList) {

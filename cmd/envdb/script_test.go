@@ -1,0 +1,183 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"net/url"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"strconv"
+	"strings"
+	"testing"
+
+	"github.com/rogpeppe/go-internal/testscript"
+
+	"github.com/envdb/envdb/internal/pgtest"
+	"github.com/envdb/envdb/internal/postgres"
+)
+
+// TestMain lets the test binary be the command too: scripts run it as a
+// process of its own, with real streams, signals and exit codes.
+func TestMain(m *testing.M) {
+	testscript.Main(pgtest.Wrap(m), map[string]func(){
+		"envdb": func() { os.Exit(Main(os.Args[1:], os.Stdin, os.Stdout, os.Stderr)) },
+	})
+}
+
+// TestScripts runs testdata/script: what a person types, and what they read.
+// Every script has a source and a target database on two clusters, and the
+// roles that docs/getting-started.md creates. Its commands beside testscript's:
+//
+//	run CODE ARG…           run envdb, which must exit with CODE; neither stream
+//	                        may hold a password
+//	secret ARG…             run envdb, whose output is meant to hold a password
+//	sql SERVER STATEMENT…   run SQL as the superuser of SERVER (prod or copy), in
+//	                        the script's own database there
+//	rows SERVER QUERY WANT  the rows of a query, columns apart by |
+//	flip FILE               change one byte in the middle of a file
+//	pick VAR REGEXP         set a variable to the first group of a match in stdout
+func TestScripts(t *testing.T) {
+	t.Parallel()
+	prod, copies := pgtest.Start(t), pgtest.StartOwn(t, pgtest.Options{})
+	testscript.Run(t, testscript.Params{
+		Dir:           filepath.Join("testdata", "script"),
+		UpdateScripts: *update,
+		Setup: func(e *testscript.Env) error {
+			newScene(e.T().(testing.TB), prod, copies).export(e)
+			return nil
+		},
+		Cmds: map[string]func(*testscript.TestScript, bool, []string){
+			"run": runCommand, "secret": secretCommand, "sql": sqlCommand, "rows": rowsCommand, "flip": flipCommand, "pick": pickCommand,
+		},
+	})
+}
+
+// scene is what one script plays on.
+type scene struct {
+	t         testing.TB
+	servers   map[string]*pgtest.Server
+	databases map[string]string
+	passwords []string
+	variables map[string]string
+}
+
+type sceneKey struct{}
+
+func newScene(t testing.TB, prod, copies *pgtest.Server) *scene {
+	s := &scene{
+		t:         t,
+		servers:   map[string]*pgtest.Server{"prod": prod, "copy": copies},
+		databases: map[string]string{"prod": prod.CreateDatabase(t), "copy": copies.CreateDatabase(t)},
+		passwords: []string{prod.Password(), copies.Password()},
+		variables: map[string]string{},
+	}
+	s.role("PROD", "prod", "BYPASSRLS", "GRANT pg_read_all_data TO %s")
+	s.role("COPY", "copy", "CREATEDB", "GRANT pg_signal_backend TO %s", "ALTER DATABASE "+postgres.Quote(s.databases["copy"])+" OWNER TO %s")
+	s.variables["PROD_ADMIN_URL"] = prod.URL(s.databases["prod"]).Reveal()
+	s.variables["COPY_ADMIN_URL"] = copies.URL(s.databases["copy"]).Reveal()
+	return s
+}
+
+// role makes the role that envdb uses on a server, and the variables that lead
+// there: PROD_URL, PROD_ROLE and so on.
+func (s *scene) role(prefix, server, attributes string, grants ...string) {
+	at := s.servers[server]
+	name, password := at.CreateRole(s.t, attributes)
+	for _, grant := range grants {
+		at.Exec(s.t, "postgres", fmt.Sprintf(grant, postgres.Quote(name)))
+	}
+	to := at.URLAs(name, password, s.databases[server])
+	s.passwords = append(s.passwords, password, url.QueryEscape(password), url.PathEscape(password))
+	s.variables[prefix+"_URL"] = to.Reveal()
+	s.variables[prefix+"_ROLE"] = name
+	s.variables[prefix+"_DB"] = s.databases[server]
+	s.variables[prefix+"_PORT"] = strconv.Itoa(at.Port())
+}
+
+func (s *scene) export(e *testscript.Env) {
+	e.Values[sceneKey{}] = s
+	for name, value := range s.variables {
+		e.Setenv(name, value)
+	}
+	e.Setenv("HOME", filepath.Join(e.WorkDir, "home"))
+	e.Setenv("TZ", "UTC")
+}
+
+func sceneOf(ts *testscript.TestScript) *scene { return ts.Value(sceneKey{}).(*scene) }
+
+// runCommand runs envdb and looks at its exit code and its secrecy.
+func runCommand(ts *testscript.TestScript, _ bool, args []string) {
+	if len(args) < 1 {
+		ts.Fatalf("usage: run CODE ARG…")
+	}
+	want, err := strconv.Atoi(args[0])
+	ts.Check(err)
+	got, err := exitOf(ts.Exec("envdb", args[1:]...))
+	ts.Check(err)
+	for _, stream := range []string{"stdout", "stderr"} {
+		for _, secret := range sceneOf(ts).passwords {
+			if strings.Contains(ts.ReadFile(stream), secret) {
+				ts.Fatalf("%s holds a password", stream)
+			}
+		}
+	}
+	if got != want {
+		ts.Fatalf("exit code %d, want %d", got, want)
+	}
+	if advises := strings.Contains(ts.ReadFile("stderr"), "\nNext: "); want != 0 && want != 5 && !advises && want != 9 {
+		ts.Fatalf("the error has no Next: line")
+	}
+}
+
+func exitOf(err error) (int, error) {
+	if exit := new(exec.ExitError); errors.As(err, &exit) {
+		return exit.ExitCode(), nil
+	}
+	return 0, err
+}
+
+func secretCommand(ts *testscript.TestScript, _ bool, args []string) {
+	ts.Check(ts.Exec("envdb", args...))
+}
+
+func sqlCommand(ts *testscript.TestScript, _ bool, args []string) {
+	s := sceneOf(ts)
+	s.servers[args[0]].Exec(s.t, s.databases[args[0]], args[1:]...)
+}
+
+func rowsCommand(ts *testscript.TestScript, neg bool, args []string) {
+	if len(args) != 3 {
+		ts.Fatalf("usage: rows SERVER QUERY WANT")
+	}
+	s := sceneOf(ts)
+	got := s.servers[args[0]].QueryText(s.t, s.databases[args[0]], args[1])
+	if (got == args[2]) == neg {
+		ts.Fatalf("%s gives %q, want %q", args[1], got, args[2])
+	}
+}
+
+// flipCommand damages a file as a bad disk does: its size stays.
+func flipCommand(ts *testscript.TestScript, _ bool, args []string) {
+	path := ts.MkAbs(args[0])
+	content, err := os.ReadFile(path)
+	ts.Check(err)
+	content[len(content)/2] ^= 0xff
+	ts.Check(os.Chmod(path, 0o600))
+	ts.Check(os.WriteFile(path, content, 0o600))
+}
+
+func pickCommand(ts *testscript.TestScript, _ bool, args []string) {
+	found := compile(ts, args[1]).FindStringSubmatch(ts.ReadFile("stdout"))
+	if len(found) < 2 {
+		ts.Fatalf("stdout does not match %s", args[1])
+	}
+	ts.Setenv(args[0], found[1])
+}
+
+func compile(ts *testscript.TestScript, pattern string) *regexp.Regexp {
+	re, err := regexp.Compile("(?m)" + pattern)
+	ts.Check(err)
+	return re
+}
