@@ -107,7 +107,7 @@ func (g *Generations) promote(ctx context.Context, next Version, o PromoteOption
 	if err != nil {
 		return Promotion{}, err
 	}
-	g.log.Info("version is live", "env", g.env.Name, "database", p.Live.Name, "was", p.Was, "held", p.Held, "ended", p.Ended)
+	g.log.Debug("version is live", "env", g.env.Name, "database", p.Live.Name, "was", p.Was, "held", p.Held, "ended", p.Ended)
 	g.dropSurplus(ctx, &p, o.keep())
 	return p, nil
 }

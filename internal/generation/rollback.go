@@ -39,7 +39,7 @@ func (g *Generations) Rollback(ctx context.Context, w envdb.Writable, o Rollback
 	if err != nil {
 		return Promotion{}, err
 	}
-	g.log.Info("version is live again", "env", g.env.Name, "database", p.Live.Name, "was", p.Was, "held", p.Held, "ended", p.Ended)
+	g.log.Debug("version is live again", "env", g.env.Name, "database", p.Live.Name, "was", p.Was, "held", p.Held, "ended", p.Ended)
 	return p, nil
 }
 

@@ -30,18 +30,17 @@ func (m *Manager) finish(ctx context.Context, x *execution, g *generation.Genera
 	if err != nil {
 		return nil, err
 	}
-	if _, err := g.Complete(ctx, b.target, b.operation, dark.Name, generation.Completion{Neutrality: b.neutrality()}); err != nil {
-		return nil, err
-	}
 	result := &BuildResult{
 		Run: x.id(), Environment: b.env.Name, Source: b.source, Backup: b.backup.ID(), Point: catalogue.Point, Neutrality: b.neutrality(),
 		Database: dark.Name, Dark: !b.promote, Bytes: loaded.Bytes, Tables: len(catalogue.Tables), Rows: loaded.Rows,
 		ObjectsChecked: checked, Notes: append(loaded.Notes, loaded.Neutralised...),
 	}
 	x.facts("rows", loaded.Rows, "bytes", loaded.Bytes, "objects_checked", checked)
+	completion := generation.Completion{Neutrality: b.neutrality()}
 	if !b.promote {
 		result.Next = darkNext(b, dark)
-		return result, nil
+		_, err := g.Complete(ctx, b.target, b.operation, dark.Name, completion)
+		return result, err
 	}
 	x.step("promote")
 	properties, err := m.properties(ctx, g, b, catalogue)
@@ -49,7 +48,7 @@ func (m *Manager) finish(ctx context.Context, x *execution, g *generation.Genera
 		return nil, err
 	}
 	options := promoteOptions(b.env)
-	options.Properties = &properties
+	options.Properties, options.Completion = &properties, completion
 	promotion, err := g.Promote(ctx, b.target, dark.Name, options)
 	if err != nil {
 		return nil, err
@@ -138,7 +137,8 @@ func (m *Manager) properties(ctx context.Context, g *generation.Generations, b b
 	p, err := g.ReadProperties(ctx)
 	if isNotFound(err) {
 		d := catalogue.Database
-		p, err = generation.Properties{Owner: d.Owner, ACL: d.ACL, ConnectionLimit: d.ConnectionLimit, Comment: d.Comment}, nil
+		comment, _ := generation.SplitComment(d.Comment)
+		p, err = generation.Properties{Owner: d.Owner, ACL: d.ACL, ConnectionLimit: d.ConnectionLimit, Comment: comment}, nil
 	}
 	if err != nil {
 		return p, err
