@@ -235,6 +235,11 @@ func (r reasons) ofExtensions(d objectDifference) string {
 // ofTemplate explains what a role without superuser rights cannot change of
 // what every database begins with.
 func (r reasons) ofTemplate(d objectDifference) string {
+	if d.Kind == Extra && d.Class == "acl" && d.Identity == "schema public" {
+		// pg_dump writes no CREATE SCHEMA public; it revokes what the
+		// template's has and one that was made anew has not.
+		return "the source's schema public was made anew, without the privileges that a template grants"
+	}
 	if r.roles.superuser {
 		return ""
 	}

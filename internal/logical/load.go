@@ -100,27 +100,27 @@ func Load(ctx context.Context, l Loading, r ChunkReader, cat *Catalogue) (*Loade
 	d := &loader{Loading: l.withDefaults(), reader: r, cat: cat}
 	d.copied.total = totalBytes(cat)
 	if err := d.prepare(ctx); err != nil {
-		return nil, err
+		return nil, d.failed(ctx, err, "nothing was loaded")
 	}
 	if err := d.build(ctx); err != nil {
-		return nil, d.failed(ctx, err)
+		return nil, d.failed(ctx, err, "the database is half built; discard it")
 	}
 	return d.record.loaded(&d.copied), nil
 }
 
 // failed adds what state things are in, and prefers an interruption to the
 // error that it caused.
-func (d *loader) failed(ctx context.Context, err error) error {
+func (d *loader) failed(ctx context.Context, err error, state string) error {
 	if ctx.Err() != nil && !errors.Is(err, ctx.Err()) {
 		err = ctx.Err()
 	}
 	if errors.Is(err, context.Canceled) {
-		return envdb.Fail(envdb.ErrInterrupted, "load the database: %w", err).WithState("the database is half built")
+		return envdb.Fail(envdb.ErrInterrupted, "load the database: %w", err).WithState("%s", state)
 	}
-	if state, _ := envdb.Advice(err); state != "" {
+	if have, _ := envdb.Advice(err); have != "" {
 		return err
 	}
-	return envdb.Fail(nil, "load the database: %w", err).WithState("the database is half built; discard it")
+	return envdb.Fail(nil, "load the database: %w", err).WithState("%s", state)
 }
 
 // prepare reads the archive and asks the target, and changes nothing.

@@ -15,7 +15,6 @@ import (
 // The errors of a server that a load branches on.
 const (
 	codeDeadlock          = "40P01"
-	codeDuplicateSchema   = "42P06"
 	codeInsufficient      = "42501"
 	codeUndefinedObject   = "42704"
 	codeUndefinedFunction = "42883"

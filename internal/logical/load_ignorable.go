@@ -25,12 +25,6 @@ var ignorables = []ignorable{
 	{
 		what:  "SCHEMA",
 		tag:   func(tag string) bool { return tag == "public" },
-		codes: []string{codeDuplicateSchema},
-		why:   "every database begins with this schema",
-	},
-	{
-		what:  "SCHEMA",
-		tag:   func(tag string) bool { return tag == "public" },
 		codes: []string{codeInsufficient},
 		when:  func(d *loader) bool { return !d.roles.superuser },
 		why:   "the schema that every database begins with keeps its owner, because the target's role may not change it",

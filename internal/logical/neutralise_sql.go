@@ -99,7 +99,6 @@ func refuseTransactions(f SQLFile) error {
 		}
 		line, column := position(f.SQL, utf8.RuneCountInString(f.SQL[:st.Offset])+1)
 		return envdb.Fail(envdb.ErrMisuse, "%s:%d:%d: %s: the file is run in one transaction, which it may not end or begin", f.Name, line, column, st.Words[0]).
-			WithState("the database is half built; discard it").
 			WithNext("remove the statement from %s", f.Name)
 	}
 	return nil

@@ -133,12 +133,12 @@ func testHeader(t *testing.T, data []byte) {
 // return an error or another archive, and never panic.
 func testDamage(t *testing.T, data []byte) {
 	end := tableOfContents(t, data)
-	for cut := 0; cut < end; cut += 1 + cut/200 {
+	for cut := 0; cut < end; cut += 1 + cut/40 {
 		if _, err := archive.Read(bytes.NewReader(data[:cut])); !errors.Is(err, archive.ErrFormat) {
 			t.Fatalf("cut at %d of %d: got %v", cut, end, err)
 		}
 	}
-	for at := 0; at < end; at += 1 + at/500 {
+	for at := 0; at < end; at += 1 + at/100 {
 		damaged := bytes.Clone(data)
 		damaged[at] ^= 0xff
 		if a, err := archive.Read(bytes.NewReader(damaged)); err == nil {
