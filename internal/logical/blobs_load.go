@@ -47,7 +47,7 @@ func (d *loader) planLargeObjects(ctx context.Context) ([]*step, error) {
 // eachLargeObject calls f with batches of the large objects of the backup.
 func (d *loader) eachLargeObject(ctx context.Context, f func([]LargeObject) error) error {
 	in := &chunkStream{ctx: ctx, reader: d.reader, refs: d.reader.Chunks(PartBlobMetadata)}
-	defer in.wait()
+	defer func() { _ = in.finish() }() // Decode has returned its error
 	lines := json.NewDecoder(in)
 	var batch []LargeObject
 	for {

@@ -185,6 +185,7 @@ func readArchive(ctx context.Context, r ChunkReader) (*archive.Archive, error) {
 			WithNext("run `envdb verify` on the environment, and use another backup")
 	}
 	in := &chunkStream{ctx: ctx, reader: r, refs: refs}
+	defer func() { _ = in.finish() }() // Read and Copy have returned its error
 	a, err := archive.Read(in)
 	if err == nil {
 		_, err = io.Copy(io.Discard, in) // so that every hash is checked

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"sync"
 
 	"github.com/envdb/envdb/backup"
 )
@@ -15,10 +16,11 @@ type chunkStream struct {
 	reader ChunkReader
 	refs   []backup.Ref
 
+	mu    sync.Mutex // held by Read; a cancelled COPY may leave its last one behind
 	rest  []byte
 	spare []byte
 	next  chan fetched
-	err   error // the first error of a fetch
+	err   error // the first error of a fetch, or io.EOF
 }
 
 type fetched struct {
@@ -28,6 +30,8 @@ type fetched struct {
 
 // Read implements io.Reader.
 func (s *chunkStream) Read(p []byte) (int, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
 	for len(s.rest) == 0 {
 		if s.err != nil {
 			return 0, s.err
@@ -78,9 +82,19 @@ func (s *chunkStream) fetch(buf []byte) {
 	}()
 }
 
-// wait waits for a fetch under way, after which nothing uses the reader.
-func (s *chunkStream) wait() {
-	if s.next != nil && s.err == nil {
-		<-s.next
+// finish ends the stream and waits until nothing uses the reader any more. It
+// returns the error of a fetch that failed.
+func (s *chunkStream) finish() error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.err == nil {
+		s.err = io.EOF
+		if s.next != nil {
+			<-s.next
+		}
 	}
+	if s.err == io.EOF {
+		return nil
+	}
+	return s.err
 }

@@ -82,11 +82,10 @@ func (t Table) title() string { return "table " + t.Schema + "." + t.Name }
 // copyIn loads a run of chunks into a table by one COPY.
 func (d *loader) copyIn(ctx context.Context, s *session, t Table, refs []backup.Ref) error {
 	chunks := &chunkStream{ctx: ctx, reader: d.reader, refs: refs}
-	defer chunks.wait()
 	tag, err := s.conn.PgConn().CopyFrom(ctx, &counted{framed(chunks, t.Format), d}, copyInSQL(t))
-	if chunks.err != nil && chunks.err != io.EOF {
+	if fetch := chunks.finish(); fetch != nil {
 		// The server only says that the client gave up.
-		return fmt.Errorf("load %s: %w", t.title(), chunks.err)
+		return fmt.Errorf("load %s: %w", t.title(), fetch)
 	}
 	if err != nil {
 		return stepError("load "+t.title(), err)
