@@ -131,10 +131,10 @@ func (s *Store) publishLocked(temp, path, key string, cond envdb.Condition) erro
 	}
 	var err error
 	for range mkdirTries {
-		if err = os.MkdirAll(filepath.Dir(path), dirMode); err != nil {
-			break
+		if err = os.MkdirAll(filepath.Dir(path), dirMode); err == nil {
+			err = rename(temp, path, cond.Absent())
 		}
-		if err = rename(temp, path, cond.Absent()); !errors.Is(err, fs.ErrNotExist) {
+		if !errors.Is(err, fs.ErrNotExist) {
 			break
 		}
 	}
