@@ -40,6 +40,7 @@ type Recording struct {
 	logged   int        // the changes of the log that are stored
 	finished bool
 
+	begun   chan struct{} // holds a value if a step began that is not stored
 	stop    context.CancelFunc
 	stopped chan struct{}
 }
@@ -58,7 +59,7 @@ func (l *Ledger) Begin(ctx context.Context, run Run) (*Recording, error) {
 	run.User, run.Host, run.Version = l.config.User, l.config.Host, l.config.Version
 	run.Process, run.Started, run.Outcome = l.config.Machine.Self, now, Running
 	run.Versions, run.Facts = slices.Clone(run.Versions), maps.Clone(run.Facts)
-	r := &Recording{ledger: l, id: run.ID, run: run, stopped: make(chan struct{})}
+	r := &Recording{ledger: l, id: run.ID, run: run, begun: make(chan struct{}, 1), stopped: make(chan struct{})}
 	if err := r.save(ctx); err != nil {
 		return nil, fmt.Errorf("record the %s of %s: %w", run.Operation, run.Environment, err)
 	}
@@ -112,9 +113,11 @@ func (r *Recording) Attr(key string, value any) {
 }
 
 // Step begins a step and returns what ends it. Steps may overlap; one that is
-// still open at Finish ends there.
+// still open at Finish ends there. That it began is stored soon, so that the
+// record of a run that dies names the step it died in.
 func (r *Recording) Step(name string) (end func()) {
 	r.steps.begin(name, r.ledger.config.Now())
+	r.storeSoon()
 	return func() { r.steps.end(name, r.ledger.config.Now()) }
 }
 
@@ -123,8 +126,18 @@ func (r *Recording) Step(name string) (end func()) {
 // heard of, and ends when it is whole.
 func (r *Recording) Report(next envdb.Report) envdb.Report {
 	return func(p envdb.Progress) {
-		r.steps.heard(p, r.ledger.config.Now())
+		if r.steps.heard(p, r.ledger.config.Now()) {
+			r.storeSoon()
+		}
 		next.Send(p)
+	}
+}
+
+// storeSoon has the record stored by keepFlushing, without waiting for it.
+func (r *Recording) storeSoon() {
+	select {
+	case r.begun <- struct{}{}:
+	default:
 	}
 }
 
@@ -248,13 +261,23 @@ func (r *Recording) put(ctx context.Context, run *Run, raw []byte) error {
 	return err
 }
 
-// keepFlushing stores steps and log from time to time until the run ends. What
-// fails is tried again, and counts at Finish.
+// keepFlushing stores steps and log from time to time until the run ends, and
+// the steps also when one begins. What fails is tried again, and counts at
+// Finish.
 func (r *Recording) keepFlushing(ctx context.Context) {
 	defer close(r.stopped)
-	for pause(ctx, flushEvery) == nil {
-		_ = r.save(ctx)
-		_ = r.flushLog(ctx)
+	tick := time.NewTicker(flushEvery)
+	defer tick.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-r.begun:
+			_ = r.save(ctx)
+		case <-tick.C:
+			_ = r.save(ctx)
+			_ = r.flushLog(ctx)
+		}
 	}
 }
 

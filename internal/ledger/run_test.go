@@ -35,6 +35,35 @@ func finish(t *testing.T, r *ledger.Recording, err error) {
 
 var mirror = ledger.Run{Operation: envdb.OpMirror, Environment: "prod-copy", Source: "prod", Backup: "20261120-140500"}
 
+// A run that is killed leaves a record that names the step it died in.
+func TestStepsAreStoredWhenTheyBegin(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		l := ledger.New(&memory{}, "acme", ledger.Config{Version: "1.2.3", Host: "east", User: "ann"})
+		r := begin(t, l, mirror)
+		stored := func() (names []string) {
+			synctest.Wait()
+			run, err := l.Run(t.Context(), r.ID())
+			if err != nil {
+				t.Fatal(err)
+			}
+			for _, step := range run.Steps {
+				names = append(names, step.Name)
+			}
+			return names
+		}
+		r.Step("load")
+		if got := stored(); !slices.Equal(got, []string{"load"}) {
+			t.Errorf("the record names the steps %q", got)
+		}
+		r.Report(nil)(envdb.Progress{Step: "copy", Done: 1, Total: 2})
+		if got := stored(); !slices.Equal(got, []string{"load", "copy"}) {
+			t.Errorf("the record names the steps %q", got)
+		}
+		finish(t, r, nil)
+	})
+}
+
 func TestRunFromBeginToEnd(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {

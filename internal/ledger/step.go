@@ -67,20 +67,23 @@ func (s *steps) close(name string, now time.Time) {
 	}
 }
 
-// heard notes progress. Reports of several goroutines overtake each other: one
-// that tells nothing new of a step that has ended does not begin it again.
-func (s *steps) heard(p envdb.Progress, now time.Time) {
+// heard notes progress, and reports whether it is of a new step. Reports of
+// several goroutines overtake each other: one that tells nothing new of a step
+// that has ended does not begin it again.
+func (s *steps) heard(p envdb.Progress, now time.Time) (began bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	_, open := s.open[p.Step]
-	if step := s.find(p.Step); step != nil && !open && p.Done <= step.Done && p.Total <= step.Total {
-		return
+	known := s.find(p.Step)
+	if known != nil && !open && p.Done <= known.Done && p.Total <= known.Total {
+		return false
 	}
 	step := s.opened(p.Step, opening{since: now, heard: true})
 	step.Done, step.Total, step.Unit = max(step.Done, p.Done), max(step.Total, p.Total), p.Unit
 	if whole := step.Total > 0 && step.Done >= step.Total; whole && s.open[p.Step].heard {
 		s.close(p.Step, now)
 	}
+	return known == nil
 }
 
 func (s *steps) endAll(now time.Time) {
