@@ -9,7 +9,9 @@ import (
 	"github.com/envdb/envdb"
 	"github.com/envdb/envdb/backup"
 	"github.com/envdb/envdb/internal/config"
+	"github.com/envdb/envdb/internal/manager"
 	"github.com/envdb/envdb/internal/store"
+	"github.com/envdb/envdb/internal/store/dir"
 )
 
 // lazyStore opens the configured store when it is first needed, and only if it
@@ -87,4 +89,31 @@ func (l *lazyStore) Delete(ctx context.Context, key string) error {
 		return err
 	}
 	return st.Delete(ctx, key)
+}
+
+// Unfinished implements manager.Attic: a directory holds the half-written
+// files of writers that died.
+func (l *lazyStore) Unfinished(ctx context.Context) (manager.Unfinished, error) {
+	return l.eachUnfinished(func(d *dir.Store) ([]dir.Leftover, error) { return d.Leftovers(ctx) })
+}
+
+// RemoveUnfinished implements manager.Attic.
+func (l *lazyStore) RemoveUnfinished(ctx context.Context) (manager.Unfinished, error) {
+	return l.eachUnfinished(func(d *dir.Store) ([]dir.Leftover, error) { return d.Clean(ctx) })
+}
+
+func (l *lazyStore) eachUnfinished(look func(*dir.Store) ([]dir.Leftover, error)) (found manager.Unfinished, err error) {
+	st, err := l.open()
+	if err != nil {
+		return found, err
+	}
+	directory, ok := st.Store.(*dir.Store)
+	if !ok {
+		return found, nil
+	}
+	files, err := look(directory)
+	for _, f := range files {
+		found.Files, found.Bytes = found.Files+1, found.Bytes+f.Size
+	}
+	return found, err
 }

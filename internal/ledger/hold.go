@@ -21,6 +21,8 @@ type Hold struct {
 	// Gone says that the holder is certainly dead. What is not certain counts
 	// as held: expiry can wait.
 	Gone bool
+
+	key string
 }
 
 // BackupHold keeps a backup from being expired until it is released.
@@ -128,10 +130,21 @@ func (l *Ledger) Holds(ctx context.Context, env string) ([]Hold, error) {
 		}
 		id, _, _ := strings.Cut(strings.TrimPrefix(object.Key, prefix), "/")
 		holds = append(holds, Hold{
-			Backup: envdb.BackupID(id), Holder: holder, Gone: l.lifeOf(holder) == dead,
+			Backup: envdb.BackupID(id), Holder: holder, Gone: l.lifeOf(holder) == dead, key: object.Key,
 		})
 	}
 	return holds, nil
+}
+
+// RemoveHold removes a hold that Holds found to be of a run that is gone.
+func (l *Ledger) RemoveHold(ctx context.Context, h Hold) error {
+	if !h.Gone || h.key == "" {
+		return envdb.Fail(envdb.ErrBusy, "backup %s is read by %s", h.Backup, h.Holder).WithState("nothing was changed")
+	}
+	if err := l.store.Delete(ctx, h.key); err != nil {
+		return fmt.Errorf("release backup %s: %w", h.Backup, err)
+	}
+	return nil
 }
 
 // readHold reads a hold's object. One that does not parse is held by someone

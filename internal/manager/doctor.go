@@ -81,6 +81,11 @@ func (m *Manager) Doctor(ctx context.Context, store envdb.Store, req DoctorReque
 		d.add("configuration", Fine, "%s", n)
 	}
 	repository := m.examineStore(ctx, store, d)
+	if repository != nil {
+		if err := examineAttic(ctx, store, req.Clean, d); err != nil {
+			d.trouble("store", err)
+		}
+	}
 	for _, name := range m.config.Names() {
 		if err := ctx.Err(); err != nil {
 			return d, context.Cause(ctx)

@@ -56,27 +56,93 @@ func (m *Manager) recordedVersions(ctx context.Context, env string) (generation.
 	return func(database string) bool { return named[database] }, nil
 }
 
+// Attic is a store that may hold half-written objects of writers that died.
+// They are no part of it; they only take up space.
+type Attic interface {
+	// Unfinished finds them; it never counts those of a writer that lives.
+	Unfinished(ctx context.Context) (Unfinished, error)
+	// RemoveUnfinished removes them, and returns what it removed.
+	RemoveUnfinished(ctx context.Context) (Unfinished, error)
+}
+
+// Unfinished counts half-written objects.
+type Unfinished struct {
+	Files int
+	Bytes int64
+}
+
+// examineAttic finds half-written objects in the store, and removes them if
+// clean.
+func examineAttic(ctx context.Context, store envdb.Store, clean bool, d *Diagnosis) error {
+	attic, ok := store.(Attic)
+	if !ok {
+		return nil
+	}
+	look := attic.Unfinished
+	if clean {
+		look = attic.RemoveUnfinished
+	}
+	found, err := look(ctx)
+	switch {
+	case found.Files == 0:
+	case clean:
+		d.add("store", Fine, "removed %d half-written files (%d bytes) of interrupted runs", found.Files, found.Bytes)
+	default:
+		d.add("store", Caution, "interrupted runs left %d half-written files (%d bytes)", found.Files, found.Bytes).Next = "envdb doctor --clean"
+	}
+	return err
+}
+
 // examineLeftovers finds what dead runs left behind, in the store and on the
 // server, and removes it if clean.
 func (m *Manager) examineLeftovers(ctx context.Context, repository *backup.Repository, name string, clean bool, d *Diagnosis) error {
-	dead := m.runIsDead(ctx)
 	if repository != nil {
-		left, err := repository.Leftovers(ctx, name, dead)
-		if err != nil {
+		if err := m.examineStored(ctx, repository, name, clean, d); err != nil {
 			return err
 		}
-		for _, l := range left {
-			switch {
-			case !clean:
-				d.add(name, Caution, "an interrupted backup left %d objects in the store (%s)", l.Objects, l.ID).Next = "envdb doctor --clean"
-			default:
-				if err := repository.RemoveLeftover(ctx, name, l); err != nil {
-					return err
-				}
-				d.add(name, Fine, "removed %d objects that the interrupted backup %s left in the store", l.Objects, l.ID)
-			}
-		}
 	}
+	return m.examineVersions(ctx, name, clean, d)
+}
+
+// examineStored finds the objects of backups that died, and the holds of runs
+// that died while they read one.
+func (m *Manager) examineStored(ctx context.Context, repository *backup.Repository, name string, clean bool, d *Diagnosis) error {
+	left, err := repository.Leftovers(ctx, name, m.runIsDead(ctx))
+	if err != nil {
+		return err
+	}
+	for _, l := range left {
+		if !clean {
+			d.add(name, Caution, "an interrupted backup left %d objects in the store (%s)", l.Objects, l.ID).Next = "envdb doctor --clean"
+			continue
+		}
+		if err := repository.RemoveLeftover(ctx, name, l); err != nil {
+			return err
+		}
+		d.add(name, Fine, "removed %d objects that the interrupted backup %s left in the store", l.Objects, l.ID)
+	}
+	holds, err := m.ledger.Holds(ctx, name)
+	if err != nil {
+		return err
+	}
+	for _, hold := range holds {
+		if !hold.Gone {
+			continue
+		}
+		if !clean {
+			d.add(name, Caution, "the interrupted run %s still holds backup %s", hold.Holder.Run, hold.Backup).Next = "envdb doctor --clean"
+			continue
+		}
+		if err := m.ledger.RemoveHold(ctx, hold); err != nil {
+			return err
+		}
+		d.add(name, Fine, "released backup %s, which the interrupted run %s held", hold.Backup, hold.Holder.Run)
+	}
+	return nil
+}
+
+// examineVersions finds databases that runs did not finish.
+func (m *Manager) examineVersions(ctx context.Context, name string, clean bool, d *Diagnosis) error {
 	env, err := m.config.Environment(name)
 	if errors.Is(err, config.ErrUnset) {
 		return nil
