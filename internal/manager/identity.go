@@ -4,11 +4,13 @@ import (
 	"context"
 	"errors"
 	"io/fs"
+	"time"
 
 	"github.com/envdb/envdb"
 	"github.com/envdb/envdb/backup"
 	"github.com/envdb/envdb/internal/config"
 	"github.com/envdb/envdb/internal/generation"
+	"github.com/envdb/envdb/internal/postgres"
 )
 
 // Identity compares the recorded identity of an environment with the one that
@@ -116,16 +118,20 @@ func recordedIdentity(ctx context.Context, repository *backup.Repository, env st
 }
 
 // protected returns every protected environment with what is known of it, for
-// the guard that no URL leads a writer into one.
+// the guard that no URL leads a writer into one. Without a repository nothing
+// recorded is known.
 func (m *Manager) protected(ctx context.Context, repository *backup.Repository) ([]generation.Protected, error) {
 	var all []generation.Protected
 	for _, declared := range m.config.Environments() {
 		if !declared.Protected() {
 			continue
 		}
-		recorded, err := recordedIdentity(ctx, repository, declared.Name)
-		if err != nil {
-			return nil, err
+		var recorded *envdb.Identity
+		if repository != nil {
+			var err error
+			if recorded, err = recordedIdentity(ctx, repository, declared.Name); err != nil {
+				return nil, err
+			}
 		}
 		env, unset := m.config.Environment(declared.Name)
 		if unset != nil && !errors.Is(unset, config.ErrUnset) {
@@ -142,4 +148,65 @@ func (m *Manager) protected(ctx context.Context, repository *backup.Repository) 
 		})
 	}
 	return all, nil
+}
+
+// swapPatience is how long a swap waits for a protected environment to say who
+// it is. A rollback is urgent, and production may be what is down.
+const swapPatience = 3 * time.Second
+
+// guardSwap refuses to swap the versions of an environment whose live name has
+// come to be a protected database: a copy that took production's place, say.
+// Unlike the guard of a build it does not refuse what it cannot know, because
+// a rollback works while the store and production are down, and swaps only
+// what envdb itself built for the environment.
+func (m *Manager) guardSwap(ctx context.Context, x *execution, env config.Environment) error {
+	if env.Protected() {
+		return nil // a person confirmed it
+	}
+	repository, err := m.open(ctx)
+	if err != nil {
+		x.log.Debug("the store does not say who is protected", "reason", err)
+		repository = nil
+	}
+	protected, err := m.protected(ctx, repository)
+	if err != nil && repository != nil {
+		x.log.Debug("the store does not say who is protected", "reason", err)
+		protected, err = m.protected(ctx, nil)
+	}
+	if err != nil {
+		return err
+	}
+	live, err := m.liveIdentity(ctx, x, env)
+	if err != nil {
+		return err
+	}
+	for i, p := range protected {
+		now, unanswered := askBriefly(ctx, p)
+		if unanswered != nil && p.Recorded == nil {
+			x.log.Debug("a protected environment is unknown", "env", p.Name, "reason", unanswered)
+			now, unanswered = envdb.Identity{}, nil // which is nobody
+		}
+		protected[i].Identify = func(context.Context) (envdb.Identity, error) { return now, unanswered }
+	}
+	return generation.Guard(ctx, env.Name, live, protected)
+}
+
+func askBriefly(ctx context.Context, p generation.Protected) (envdb.Identity, error) {
+	ctx, cancel := context.WithTimeout(ctx, swapPatience)
+	defer cancel()
+	return p.Identify(ctx)
+}
+
+// liveIdentity asks the server around the live version, which may be broken.
+func (m *Manager) liveIdentity(ctx context.Context, x *execution, env config.Environment) (envdb.Identity, error) {
+	base, err := postgres.DatabaseName(env.Direct())
+	if err != nil {
+		return envdb.Identity{}, err
+	}
+	conn, err := postgres.Connect(ctx, env.Direct(), postgres.Options{App: x.app(), Database: env.Maintenance(), Pin: true})
+	if err != nil {
+		return envdb.Identity{}, err
+	}
+	defer conn.Close(context.WithoutCancel(ctx))
+	return postgres.ReadIdentity(ctx, conn, base)
 }

@@ -125,6 +125,9 @@ func (m *Manager) swap(ctx context.Context, env config.Environment, op envdb.Ope
 			return err
 		}
 		defer closeAll()
+		if err := m.guardSwap(ctx, x, env); err != nil {
+			return err
+		}
 		x.step(string(op))
 		promotion, err := act(ctx, g)
 		if err != nil {

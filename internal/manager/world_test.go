@@ -353,3 +353,9 @@ func (l *logged) String() string {
 func mirrorRequest(source, target string) manager.MirrorRequest {
 	return manager.MirrorRequest{Source: source, Target: target}
 }
+
+// adopt makes w work on the store of another world.
+func (w *world) adopt(other *world) {
+	w.store, w.repository = other.store, other.repository
+	w.Manager, w.ledger = w.newManager()
+}
