@@ -41,7 +41,7 @@ SELECT r.oid, r.rolname, r.rolsuper, r.rolinherit, r.rolcreaterole, r.rolcreated
        r.rolconnlimit, coalesce(r.rolvaliduntil::text, ''), coalesce(shobj_description(r.oid, 'pg_authid'), ''), r.rolconfig
   FROM pg_catalog.pg_roles r
  WHERE r.oid IN (SELECT oid FROM concerned) AND r.rolname !~ '^pg_'
- ORDER BY r.rolname`
+ ORDER BY r.oid`
 
 // membershipsQuery joins the grants of one role to one member, which since
 // PostgreSQL 16 can be several, by different grantors and with their own
