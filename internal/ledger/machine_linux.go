@@ -59,10 +59,11 @@ func readStat(pid int) (start uint64, state byte, err error) {
 	if err != nil {
 		return 0, 0, err
 	}
-	// The name, in parentheses, may hold anything; the fields begin behind it.
+	// The name, in parentheses, may hold anything; behind it the fields begin
+	// with the third.
 	line := string(raw)
 	fields := strings.Fields(line[strings.LastIndexByte(line, ')')+1:])
-	const stateField, startField = 3 - 3, 22 - 3
+	const stateField, startField = 0, 22 - 3
 	if len(fields) <= startField {
 		return 0, 0, fmt.Errorf("/proc/%d/stat: %d fields", pid, len(fields))
 	}

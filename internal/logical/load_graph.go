@@ -188,15 +188,6 @@ func (t *tableTree) root(id int) int {
 	return id
 }
 
-// above returns the table and everything it is below of.
-func (t *tableTree) above(id int) []int {
-	out := []int{id}
-	for _, p := range t.parents[id] {
-		out = append(out, t.above(p)...)
-	}
-	return out
-}
-
 // below returns the table and everything below it.
 func (t *tableTree) below(id int) []int {
 	out := []int{id}

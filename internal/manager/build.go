@@ -118,14 +118,8 @@ func (m *Manager) preflight(ctx context.Context, x *execution, repository *backu
 		return err
 	}
 	defer conn.Close(context.WithoutCancel(ctx))
-	findings, err := logical.Preflight(ctx, conn, catalogue, m.preflightOptions(b))
-	if err != nil {
-		return err
-	}
-	for _, note := range findings.Notes {
-		x.log.Info(note, "env", b.env.Name)
-	}
-	return nil
+	_, err = logical.Preflight(ctx, conn, catalogue, m.preflightOptions(b)) // its notes come again with the load
+	return err
 }
 
 func (m *Manager) preflightOptions(b building) logical.PreflightOptions {

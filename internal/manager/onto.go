@@ -2,6 +2,7 @@ package manager
 
 import (
 	"context"
+	"slices"
 
 	"github.com/jackc/pgx/v5"
 
@@ -39,6 +40,11 @@ func (m *Manager) prepareServer(ctx context.Context, x *execution, b building) e
 	created, err := logical.CreateRoles(ctx, conn, b.backup.Manifest.Roles, logical.RoleOptions{})
 	if err != nil {
 		return err
+	}
+	for _, role := range b.backup.Manifest.Roles {
+		if role.Superuser && slices.Contains(created, role.Name) {
+			x.log.Warn("the role was a superuser on the source and is none here; if it must be: ALTER ROLE … SUPERUSER", "role", role.Name)
+		}
 	}
 	for _, role := range created {
 		x.log.Info("created a role, without a password", "role", role)
