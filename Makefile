@@ -8,6 +8,7 @@ SHELL := /bin/bash
 
 TIMEOUT ?= 12m
 PACKAGES ?= ./...
+VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo dev)
 TOOLS := go tool -modfile=.ci/tools.mod
 
 help: ## list the targets
@@ -15,7 +16,7 @@ help: ## list the targets
 
 build: ## build bin/envdb
 	@mkdir -p bin
-	go build -o bin/envdb ./cmd/envdb
+	go build -ldflags '-X main.version=$(VERSION)' -o bin/envdb ./cmd/envdb
 
 demo: build ## see production backed up and mirrored, on two throwaway clusters
 	@.ci/deps server
