@@ -59,12 +59,7 @@ func renderBackup(w io.Writer, r *manager.BackupResult) {
 	fmt.Fprintf(w, "backup %s of %s, as of %s\n", r.ID, r.Environment, console.Time(r.Point))
 	fmt.Fprintf(w, "  %s in %d tables, %s rows; stored %s%s, in %s\n",
 		console.Bytes(t.LogicalBytes), t.Tables, console.Count(t.Rows), console.Bytes(t.StoredBytes), renderDedup(r), console.Duration(r.Elapsed))
-	if r.Release != "" {
-		fmt.Fprintf(w, "  release %s\n", r.Release)
-	}
-	if r.Migration != nil {
-		fmt.Fprintf(w, "  migration %s (%s)\n", r.Migration.Version, r.Migration.Tool)
-	}
+	renderCode(w, r.Release, r.Migration)
 	if r.Pinned {
 		fmt.Fprintln(w, "  pinned")
 	}

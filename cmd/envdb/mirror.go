@@ -9,6 +9,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/envdb/envdb"
+	"github.com/envdb/envdb/backup"
 	"github.com/envdb/envdb/internal/console"
 	"github.com/envdb/envdb/internal/manager"
 )
@@ -106,6 +107,7 @@ func renderBuilt(w io.Writer, r *manager.BuildResult) {
 	fmt.Fprintf(w, "%s is %s as of %s: %s, %s, %s\n", r.Environment, r.Source, console.Time(r.Point), what, r.Neutrality, r.Database)
 	fmt.Fprintf(w, "  %s in %d tables, %s rows; %d objects checked; in %s\n",
 		console.Bytes(r.Bytes), r.Tables, console.Count(r.Rows), r.ObjectsChecked, console.Duration(r.Elapsed))
+	renderCode(w, r.Release, r.Migration)
 	if r.Promotion != nil {
 		fmt.Fprintf(w, "  logins waited %s during the swap\n", console.Duration(r.Promotion.Held))
 	}
@@ -117,5 +119,15 @@ func renderBuilt(w io.Writer, r *manager.BuildResult) {
 		fmt.Fprintf(w, "Next: %s\n", r.Next)
 	case r.Previous != "":
 		fmt.Fprintf(w, "Undo: envdb rollback %s\n", r.Environment)
+	}
+}
+
+// renderCode says which code and schema belong to the data.
+func renderCode(w io.Writer, release string, migration *backup.Migration) {
+	if release != "" {
+		fmt.Fprintf(w, "  release %s\n", release)
+	}
+	if migration != nil {
+		fmt.Fprintf(w, "  migration %s (%s)\n", migration.Version, migration.Tool)
 	}
 }

@@ -1,7 +1,6 @@
 package main
 
 import (
-	"cmp"
 	"fmt"
 	"io"
 	"runtime"
@@ -27,7 +26,7 @@ func newVersionCommand(a *app) *cobra.Command {
 		Args:  arguments(),
 		RunE: func(c *cobra.Command, args []string) error {
 			return print(a, thisBuild(), func(w io.Writer, b build) {
-				fmt.Fprintf(w, "envdb %s (commit %s, %s, repository format %d)\n", b.Version, cmp.Or(b.Commit, "unknown"), b.Go, b.RepositoryFormat)
+				fmt.Fprintf(w, "envdb %s (%s, repository format %d)\n", b.Version, b.Go, b.RepositoryFormat)
 			})
 		},
 	}

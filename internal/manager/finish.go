@@ -32,7 +32,7 @@ func (m *Manager) finish(ctx context.Context, x *execution, g *generation.Genera
 	}
 	result := &BuildResult{
 		Run: x.id(), Environment: b.env.Name, Source: b.source, Backup: b.backup.ID(), Point: catalogue.Point, Neutrality: b.neutrality(),
-		Database: dark.Name, Dark: !b.promote, Bytes: loaded.Bytes, Tables: len(catalogue.Tables), Rows: loaded.Rows,
+		Release: catalogue.Release, Migration: catalogue.Migration, Database: dark.Name, Dark: !b.promote, Bytes: loaded.Bytes, Tables: len(catalogue.Tables), Rows: loaded.Rows,
 		ObjectsChecked: checked, Notes: append(loaded.Notes, loaded.Neutralised...),
 	}
 	x.facts("rows", loaded.Rows, "bytes", loaded.Bytes, "objects_checked", checked)
@@ -43,10 +43,11 @@ func (m *Manager) finish(ctx context.Context, x *execution, g *generation.Genera
 		return result, err
 	}
 	x.step("promote")
-	properties, err := m.properties(ctx, g, b, catalogue)
+	properties, notes, err := m.properties(ctx, x, g, b, catalogue)
 	if err != nil {
 		return nil, err
 	}
+	result.Notes = append(result.Notes, notes...)
 	options := promoteOptions(b.env)
 	options.Properties, options.Completion = &properties, completion
 	promotion, err := g.Promote(ctx, b.target, dark.Name, options)
@@ -124,7 +125,7 @@ func (m *Manager) check(ctx context.Context, x *execution, b building, dark *gen
 		return 0, err
 	}
 	if b.operation == envdb.OpMirror {
-		if err := m.userChecks(ctx, x, b.env, conn); err != nil {
+		if err := m.userChecks(ctx, x, b.env, conn, searchPath(catalogue)); err != nil {
 			return 0, err
 		}
 	}
@@ -133,17 +134,31 @@ func (m *Manager) check(ctx context.Context, x *execution, b building, dark *gen
 
 // properties merges what the source carries over with the environment's own,
 // which wins: what its live version has now, and above that the configuration.
-func (m *Manager) properties(ctx context.Context, g *generation.Generations, b building, catalogue *logical.Catalogue) (generation.Properties, error) {
-	p, err := g.ReadProperties(ctx)
-	if isNotFound(err) {
+// The notes say what of the source could not be carried over.
+func (m *Manager) properties(ctx context.Context, x *execution, g *generation.Generations, b building, catalogue *logical.Catalogue) (generation.Properties, []string, error) {
+	source := generation.Properties{ConnectionLimit: -1, Settings: carried(catalogue, b)}
+	own, err := g.ReadProperties(ctx)
+	first := isNotFound(err)
+	if err != nil && !first {
+		return own, nil, err
+	}
+	if first {
 		d := catalogue.Database
-		comment, _ := generation.SplitComment(d.Comment)
-		p, err = generation.Properties{Owner: d.Owner, ACL: d.ACL, ConnectionLimit: d.ConnectionLimit, Comment: comment}, nil
+		source.Owner, source.ACL, source.ConnectionLimit, source.Comment = d.Owner, d.ACL, d.ConnectionLimit, d.Comment
 	}
+	conn, err := postgres.Connect(ctx, b.env.Direct(), postgres.Options{App: x.app(), Database: b.env.Maintenance(), Pin: true})
 	if err != nil {
-		return p, err
+		return own, nil, err
 	}
-	return configured(p.Over(carried(catalogue, b)), b.env), nil
+	defer conn.Close(context.WithoutCancel(ctx))
+	source, notes, err := fit(ctx, conn, source)
+	if err != nil {
+		return own, nil, err
+	}
+	if first {
+		return configured(source, b.env), notes, nil
+	}
+	return configured(own.Over(source.Settings), b.env), notes, nil
 }
 
 // carried are the settings of the source that come along.

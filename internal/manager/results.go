@@ -29,6 +29,10 @@ type BuildResult struct {
 	Dark     bool   `json:"dark"`
 	Previous string `json:"previous,omitempty"`
 
+	// Release and Migration say which code and schema belong to the data.
+	Release   string            `json:"release,omitempty"`
+	Migration *backup.Migration `json:"migration,omitempty"`
+
 	Bytes          int64                 `json:"bytes"`
 	Tables         int                   `json:"tables"`
 	Rows           int64                 `json:"rows"`
