@@ -78,6 +78,13 @@ func TestInventoryOfACopyIsTheSame(t *testing.T) {
 	copyByTools(t, s, db, other)
 
 	want, got := inventoryOf(t, s, db), inventoryOf(t, s, other)
+	for _, objects := range [][]logical.Object{want, got} {
+		for i := range objects {
+			if objects[i].Class == "extension" {
+				objects[i].Digest = "" // pg_dump keeps no versions of extensions
+			}
+		}
+	}
 	for _, o := range want {
 		if !slices.Contains(got, o) {
 			t.Errorf("the copy lacks, or has otherwise: %s %s", o.Class, o.Identity)
