@@ -74,9 +74,19 @@ func (m *Manager) build(ctx context.Context, x *execution, repository *backup.Re
 	}
 	result, err = m.finish(ctx, x, generations, b, dark, reader, catalogue)
 	if err != nil {
-		return nil, generations.Abandon(ctx, b.target, b.operation, dark, err)
+		return nil, m.abandon(ctx, generations, b, dark, err)
 	}
 	return result, nil
+}
+
+// abandon drops the version that came to nothing, and says so: what went wrong
+// knows only of a database that is half built.
+func (m *Manager) abandon(ctx context.Context, g *generation.Generations, b building, dark *generation.Dark, cause error) error {
+	problem := envdb.Fail(nil, "%w", cause)
+	if err := g.Abandon(ctx, b.target, b.operation, dark, problem); err != error(problem) {
+		return err // it was not dropped, and err says that
+	}
+	return problem.WithState("%s is as it was; the unfinished version has been dropped", b.env.Name)
 }
 
 // openGenerations connects to the environment's server and takes its lock,

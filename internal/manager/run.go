@@ -44,6 +44,7 @@ func appOf(run string) string { return "envdb/" + run }
 // step ends the step before and begins the next.
 func (x *execution) step(name string) {
 	x.endStep()
+	x.log.Debug("step began", "step", name)
 	x.endStep = x.recording.Step(name)
 }
 

@@ -9,18 +9,20 @@ import (
 
 	"github.com/envdb/envdb"
 	"github.com/envdb/envdb/internal/config"
+	"github.com/envdb/envdb/internal/logical"
 )
 
 // userChecks runs the files of the configuration's mirror.checks in the new
 // version: a row that any of their statements returns is a failure. They run
-// in a transaction that is rolled back.
-func (m *Manager) userChecks(ctx context.Context, x *execution, env config.Environment, conn *pgx.Conn) error {
+// in a transaction that is rolled back, under the search path that sessions of
+// the source had.
+func (m *Manager) userChecks(ctx context.Context, x *execution, env config.Environment, conn *pgx.Conn, path string) error {
 	scripts, err := config.ReadScripts(env.Mirror.Checks)
 	if err != nil {
 		return err
 	}
 	for _, s := range scripts {
-		rows, err := countRows(ctx, conn, s.SQL)
+		rows, err := countRows(ctx, conn, path, s.SQL)
 		if err != nil {
 			return envdb.Fail(envdb.ErrVerification, "the check %s: %w", s.Path, err).
 				WithState("%s was not changed", env.Name).WithNext("correct the file, and run this again")
@@ -34,8 +36,18 @@ func (m *Manager) userChecks(ctx context.Context, x *execution, env config.Envir
 	return nil
 }
 
+// searchPath returns the search path of the source's database, as SET takes it.
+func searchPath(catalogue *logical.Catalogue) string {
+	for _, s := range catalogue.Database.Settings {
+		if s.Role == "" && s.Name == "search_path" && s.Value != "" {
+			return s.Value
+		}
+	}
+	return `"$user", public`
+}
+
 // countRows runs statements and returns how many rows they give altogether.
-func countRows(ctx context.Context, conn *pgx.Conn, sql string) (rows int, err error) {
+func countRows(ctx context.Context, conn *pgx.Conn, path, sql string) (rows int, err error) {
 	tx, err := conn.Begin(ctx)
 	if err != nil {
 		return 0, err
@@ -45,6 +57,9 @@ func countRows(ctx context.Context, conn *pgx.Conn, sql string) (rows int, err e
 			err = errors.Join(err, rollback)
 		}
 	}()
+	if _, err := tx.Exec(ctx, "SET LOCAL search_path = "+path); err != nil {
+		return 0, err
+	}
 	results := conn.PgConn().Exec(ctx, sql)
 	for results.NextResult() {
 		reader := results.ResultReader()
