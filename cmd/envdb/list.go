@@ -84,7 +84,10 @@ func renderStatus(w io.Writer, s *manager.Status) {
 		if e.Newest != nil {
 			newest = console.Age(s.At.Sub(e.Newest.Point))
 		}
-		data := "own"
+		data := ""
+		if e.State == "up" {
+			data = "own"
+		}
 		if e.DataSource != "" {
 			data = fmt.Sprintf("%s, %s", e.DataSource, console.Age(s.At.Sub(e.DataPoint)))
 		}

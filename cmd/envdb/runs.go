@@ -64,6 +64,10 @@ func (a *app) runRuns(ctx context.Context, opts runsOptions) error {
 }
 
 func renderRuns(w io.Writer, l *manager.RunList) {
+	if len(l.Runs) == 0 {
+		fmt.Fprintln(w, "no such runs")
+		return
+	}
 	rows := make([][]string, 0, len(l.Runs))
 	for _, r := range l.Runs {
 		source := r.Source
