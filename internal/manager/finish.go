@@ -23,7 +23,8 @@ func (m *Manager) finish(ctx context.Context, x *execution, g *generation.Genera
 	x.step("load")
 	loaded, err := logical.Load(ctx, loading, reader, catalogue)
 	if err != nil {
-		return nil, err
+		// It speaks of the version; a person wants to know of what is live.
+		return nil, envdb.Fail(nil, "%w", err).WithState("%s is as it was", b.env.Name)
 	}
 	x.step("check")
 	checked, err := m.check(ctx, x, b, dark, catalogue, loaded)

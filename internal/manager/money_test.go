@@ -60,8 +60,10 @@ func TestMoneyIsNeitherMadeNorLost(t *testing.T) {
 	const sum = "SELECT (SELECT sum(cents) FROM current_account) + (SELECT sum(cents) FROM savings)"
 	states := map[string]bool{}
 	for round := range moneyRounds {
-		w.backup("prod")
-		w.mirror("prod", "prod-copy")
+		taken := w.backup("prod")
+		if r := w.mirror("prod", "prod-copy"); r.Backup != taken.ID {
+			t.Errorf("round %d: the mirror took %s, not the latest backup %s", round, r.Backup, taken.ID)
+		}
 		if got := target.query(t, sum); got != fmt.Sprint(moneySum) {
 			t.Errorf("round %d: the sum is %s, want %d", round, got, moneySum)
 		}
@@ -78,15 +80,16 @@ func TestMoneyIsNeitherMadeNorLost(t *testing.T) {
 }
 
 // moveMoney moves an amount between two rows of each table and the other, and
-// now and then a row to another partition.
+// a row to another partition. Everyone takes locks in one order.
 func moveMoney(ctx context.Context, conn *pgx.Conn) error {
-	from, to, cents := 1+rand.IntN(moneyRows), 1+rand.IntN(moneyRows), rand.IntN(100)
+	low, cents := 1+rand.IntN(moneyRows-1), rand.IntN(201)-100
+	high := low + 1 + rand.IntN(moneyRows-low)
 	batch := &pgx.Batch{}
 	batch.Queue("BEGIN")
-	batch.Queue("UPDATE current_account SET cents = cents - $2 WHERE id = $1", from, 2*cents)
-	batch.Queue("UPDATE savings SET cents = cents + $2 WHERE id = $1", to, cents)
-	batch.Queue("UPDATE current_account SET cents = cents + $2 WHERE id = $1", to, cents)
-	batch.Queue("UPDATE savings SET region = 1 - region WHERE id = $1", from)
+	batch.Queue("UPDATE current_account SET cents = cents - $2 WHERE id = $1", low, 2*cents)
+	batch.Queue("UPDATE current_account SET cents = cents + $2 WHERE id = $1", high, cents)
+	batch.Queue("UPDATE savings SET region = 1 - region WHERE id = $1", low)
+	batch.Queue("UPDATE savings SET cents = cents + $2 WHERE id = $1", high, cents)
 	batch.Queue("COMMIT")
 	err := conn.SendBatch(ctx, batch).Close()
 	var failed *pgconn.PgError

@@ -10,6 +10,7 @@ import (
 	"github.com/envdb/envdb"
 	"github.com/envdb/envdb/internal/config"
 	"github.com/envdb/envdb/internal/logical"
+	"github.com/envdb/envdb/internal/postgres"
 )
 
 // userChecks runs the files of the configuration's mirror.checks in the new
@@ -24,8 +25,7 @@ func (m *Manager) userChecks(ctx context.Context, x *execution, env config.Envir
 	for _, s := range scripts {
 		rows, err := countRows(ctx, conn, path, s.SQL)
 		if err != nil {
-			return envdb.Fail(envdb.ErrVerification, "the check %s: %w", s.Path, err).
-				WithState("%s was not changed", env.Name).WithNext("correct the file, and run this again")
+			return checkFailed(env, s.Path, err)
 		}
 		if rows > 0 {
 			return envdb.Fail(envdb.ErrVerification, "the check %s found %d rows, and must find none", s.Path, rows).
@@ -34,6 +34,17 @@ func (m *Manager) userChecks(ctx context.Context, x *execution, env config.Envir
 		x.log.Info("a check found nothing wrong", "file", s.Path)
 	}
 	return nil
+}
+
+// checkFailed says why a check could not be run: the file is wrong, unless the
+// server went away or a person interrupted it.
+func checkFailed(env config.Environment, path string, err error) error {
+	explained := postgres.Explain(err, "run the check "+path)
+	if errors.Is(explained, envdb.ErrUnreachable) || errors.Is(explained, envdb.ErrInterrupted) {
+		return explained
+	}
+	return envdb.Fail(envdb.ErrVerification, "the check %s: %w", path, err).
+		WithState("%s was not changed", env.Name).WithNext("correct the file, and run this again")
 }
 
 // searchPath returns the search path of the source's database, as SET takes it.

@@ -192,7 +192,7 @@ func newWorld(t *testing.T, places ...place) *world {
 // newManager wires a manager, as cmd/envdb does in open.go.
 func (w *world) newManager() (*manager.Manager, *ledger.Ledger) {
 	log := slog.New(slog.NewTextHandler(w.log, &slog.HandlerOptions{Level: slog.LevelDebug}))
-	l := ledger.New(w.store, w.config.Project, ledger.Config{Version: "test", Spool: filepath.Join(w.config.Home, "spool"), Log: log})
+	l := ledger.New(w.store, w.config.Project, ledger.Config{Version: "test", Spool: filepath.Join(w.config.Home, "spool"), LogLevel: slog.LevelDebug, Log: log})
 	m := manager.New(manager.Config{
 		Config: w.config, Ledger: l, Log: log, Version: "test",
 		OpenRepository: func(ctx context.Context) (*backup.Repository, error) {
