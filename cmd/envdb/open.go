@@ -39,7 +39,7 @@ func (a *app) open(ctx context.Context) (*session, error) {
 	}
 	st := newLazyStore(ctx, c)
 	l := ledger.New(st, c.Project, ledger.Config{
-		Version: version, Spool: filepath.Join(c.Home, "spool"), LogLevel: a.level(), Log: log,
+		Version: version, Spool: filepath.Join(c.Home, "spool"), LogLevel: slog.LevelDebug, Log: log,
 	})
 	m := manager.New(manager.Config{
 		Config: c, Ledger: l, Log: log, Report: report, Version: version,
