@@ -104,6 +104,7 @@ type Completion struct {
 	Neutrality envdb.Neutrality
 	Digest     string    // if not known before
 	Point      time.Time // if not known before
+	Carried    *Properties
 }
 
 // apply returns the marker of the completed version.
@@ -116,6 +117,9 @@ func (c Completion) apply(m Marker) Marker {
 	}
 	if !c.Point.IsZero() {
 		m.Point = c.Point.UTC()
+	}
+	if c.Carried != nil {
+		m.Carried = c.Carried
 	}
 	return m
 }

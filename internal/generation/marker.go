@@ -41,6 +41,10 @@ type Marker struct {
 	Promoted time.Time `json:"promoted,omitzero"` // when it last became live
 	Retired  time.Time `json:"retired,omitzero"`  // when it last stopped being live
 
+	// Carried is what the version brings along from its source. In a live
+	// version it tells the source's settings from the environment's own.
+	Carried *Properties `json:"carried,omitempty"`
+
 	// Pausing says that the pooler was paused for this version's promote. A
 	// promote removes it at its end, so one that is found tells of a crash.
 	Pausing bool `json:"pausing,omitempty"`

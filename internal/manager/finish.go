@@ -3,8 +3,6 @@ package manager
 import (
 	"context"
 	"fmt"
-	"maps"
-	"slices"
 
 	"github.com/envdb/envdb"
 	"github.com/envdb/envdb/backup"
@@ -37,18 +35,22 @@ func (m *Manager) finish(ctx context.Context, x *execution, g *generation.Genera
 		ObjectsChecked: checked, Notes: append(loaded.Notes, loaded.Neutralised...),
 	}
 	x.facts("rows", loaded.Rows, "bytes", loaded.Bytes, "objects_checked", checked)
-	completion := generation.Completion{Neutrality: b.neutrality()}
+	source, notes, err := m.carried(ctx, x, b, catalogue)
+	if err != nil {
+		return nil, err
+	}
+	result.Notes = append(result.Notes, notes...)
+	completion := generation.Completion{Neutrality: b.neutrality(), Carried: &source}
 	if !b.promote {
 		result.Next = darkNext(b, dark)
 		_, err := g.Complete(ctx, b.target, b.operation, dark.Name, completion)
 		return result, err
 	}
 	x.step("promote")
-	properties, notes, err := m.properties(ctx, x, g, b, catalogue)
+	properties, err := merged(ctx, g, b.env, &source)
 	if err != nil {
 		return nil, err
 	}
-	result.Notes = append(result.Notes, notes...)
 	options := promoteOptions(b.env)
 	options.Properties, options.Completion = &properties, completion
 	promotion, err := g.Promote(ctx, b.target, dark.Name, options)
@@ -131,55 +133,4 @@ func (m *Manager) check(ctx context.Context, x *execution, b building, dark *gen
 		}
 	}
 	return report.Objects, nil
-}
-
-// properties merges what the source carries over with the environment's own,
-// which wins: what its live version has now, and above that the configuration.
-// The notes say what of the source could not be carried over.
-func (m *Manager) properties(ctx context.Context, x *execution, g *generation.Generations, b building, catalogue *logical.Catalogue) (generation.Properties, []string, error) {
-	source := generation.Properties{ConnectionLimit: -1, Settings: carried(catalogue, b)}
-	own, err := g.ReadProperties(ctx)
-	first := isNotFound(err)
-	if err != nil && !first {
-		return own, nil, err
-	}
-	if first {
-		d := catalogue.Database
-		source.Owner, source.ACL, source.ConnectionLimit, source.Comment = d.Owner, d.ACL, d.ConnectionLimit, d.Comment
-	}
-	conn, err := postgres.Connect(ctx, b.env.Direct(), postgres.Options{App: x.app(), Database: b.env.Maintenance(), Pin: true})
-	if err != nil {
-		return own, nil, err
-	}
-	defer conn.Close(context.WithoutCancel(ctx))
-	source, notes, err := fit(ctx, conn, source)
-	if err != nil {
-		return own, nil, err
-	}
-	if first {
-		return configured(source, b.env), notes, nil
-	}
-	return configured(own.Over(source.Settings), b.env), notes, nil
-}
-
-// carried are the settings of the source that come along.
-func carried(catalogue *logical.Catalogue, b building) []generation.Setting {
-	var settings []generation.Setting
-	for _, s := range logical.CarriedSettings(catalogue, b.env.KeepSettings, b.harmless) {
-		settings = append(settings, generation.Setting(s))
-	}
-	return settings
-}
-
-// configured lays what the configuration says over p.
-func configured(p generation.Properties, env config.Environment) generation.Properties {
-	if env.ConnectionLimit != nil {
-		p.ConnectionLimit = *env.ConnectionLimit
-	}
-	var own generation.Properties
-	for _, name := range slices.Sorted(maps.Keys(env.Settings)) {
-		own.Settings = append(own.Settings, generation.Setting{Name: name, Value: env.Settings[name]})
-	}
-	p.Settings = own.Over(p.Settings).Settings
-	return p
 }

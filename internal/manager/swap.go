@@ -3,6 +3,7 @@ package manager
 import (
 	"context"
 	"fmt"
+	"slices"
 
 	"github.com/envdb/envdb"
 	"github.com/envdb/envdb/internal/config"
@@ -77,7 +78,11 @@ func (m *Manager) Promote(ctx context.Context, req PromoteRequest) (*SwapResult,
 		return nil, err
 	}
 	return m.swap(ctx, env, envdb.OpPromote, func(ctx context.Context, g *generation.Generations) (generation.Promotion, error) {
-		properties, err := keptProperties(ctx, g, env)
+		next, err := g.Find(ctx, req.Version)
+		if err != nil {
+			return generation.Promotion{}, err
+		}
+		properties, err := merged(ctx, g, env, carriedBy(next))
 		if err != nil {
 			return generation.Promotion{}, err
 		}
@@ -94,11 +99,11 @@ func (m *Manager) Rollback(ctx context.Context, req RollbackRequest) (*SwapResul
 		return nil, err
 	}
 	return m.swap(ctx, env, envdb.OpRollback, func(ctx context.Context, g *generation.Generations) (generation.Promotion, error) {
-		properties, err := keptProperties(ctx, g, env)
+		options, err := rollbackOptions(ctx, g, env)
 		if err != nil {
 			return generation.Promotion{}, err
 		}
-		return g.Rollback(ctx, w, generation.RollbackOptions{Properties: &properties})
+		return g.Rollback(ctx, w, options)
 	})
 }
 
@@ -152,11 +157,30 @@ func swapResult(x *execution, env config.Environment, p generation.Promotion) *S
 	return r
 }
 
-// keptProperties are those of the live version, under the configuration's.
-func keptProperties(ctx context.Context, g *generation.Generations, env config.Environment) (generation.Properties, error) {
-	p, err := g.ReadProperties(ctx)
-	if isNotFound(err) {
-		p, err = generation.Properties{ConnectionLimit: -1}, nil
+// carriedBy returns what a version brought along, or nil.
+func carriedBy(v generation.Version) *generation.Properties {
+	if v.Marker == nil {
+		return nil
 	}
-	return configured(p, env), err
+	return v.Marker.Carried
+}
+
+// rollbackOptions give the previous version what the environment has now. If
+// somebody dropped the live version, it keeps what it had.
+func rollbackOptions(ctx context.Context, g *generation.Generations, env config.Environment) (generation.RollbackOptions, error) {
+	versions, err := g.List(ctx)
+	if err != nil {
+		return generation.RollbackOptions{}, err
+	}
+	is := func(state envdb.VersionState) int {
+		return slices.IndexFunc(versions, func(v generation.Version) bool {
+			return v.State == state && (state == envdb.Live || v.Marker != nil && !v.Broken)
+		})
+	}
+	back := is(envdb.Previous)
+	if back < 0 || is(envdb.Live) < 0 {
+		return generation.RollbackOptions{}, nil // it says so itself
+	}
+	properties, err := merged(ctx, g, env, carriedBy(versions[back]))
+	return generation.RollbackOptions{To: versions[back].Name, Properties: &properties}, err
 }
