@@ -54,8 +54,8 @@ func Main(args []string, stdin io.Reader, stdout, stderr io.Writer) int {
 	root := newRootCommand(a)
 	root.SetArgs(args)
 	err := root.ExecuteContext(ctx)
-	if err != nil && errors.Is(context.Cause(ctx), envdb.ErrInterrupted) && !errors.Is(err, envdb.ErrInterrupted) {
-		err = errors.Join(context.Cause(ctx), err)
+	if err != nil && errors.Is(context.Cause(ctx), envdb.ErrInterrupted) {
+		err = stopped(context.Cause(ctx), err)
 	}
 	if err == nil {
 		return 0
@@ -70,4 +70,37 @@ func interrupted() error {
 	return envdb.Fail(envdb.ErrInterrupted, "interrupted").
 		WithState("what was built and not promoted has been dropped; live data is as it was").
 		WithNext("run the same command again when you like")
+}
+
+// stopped is what a person reads of a run that they interrupted: that it
+// stopped, and what it could not tidy up. That it was cut off in the middle of
+// this or that is no news.
+func stopped(cause, err error) error {
+	var untidy []error
+	for _, e := range joined(err) {
+		cutOff := errors.Is(e, context.Canceled) || errors.Is(e, envdb.ErrInterrupted)
+		if !cutOff || errors.Is(e, envdb.ErrUnreachable) {
+			untidy = append(untidy, e)
+		}
+	}
+	if len(untidy) == 0 {
+		return cause
+	}
+	why := envdb.Fail(envdb.ErrInterrupted, "interrupted, and not everything could be tidied up").
+		WithState("live data is the old or the new, and whole").
+		WithNext("envdb doctor says what was left; running the same command again is safe")
+	return errors.Join(append([]error{why}, untidy...)...)
+}
+
+// joined returns the errors that errors.Join made one.
+func joined(err error) []error {
+	several, ok := err.(interface{ Unwrap() []error })
+	if _, problem := err.(*envdb.Problem); !ok || problem {
+		return []error{err}
+	}
+	var all []error
+	for _, e := range several.Unwrap() {
+		all = append(all, joined(e)...)
+	}
+	return all
 }

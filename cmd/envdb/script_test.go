@@ -11,6 +11,7 @@ import (
 	"strconv"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/rogpeppe/go-internal/testscript"
 
@@ -36,7 +37,9 @@ func TestMain(m *testing.M) {
 //	sql SERVER STATEMENT…   run SQL as the superuser of SERVER (prod or copy), in
 //	                        the script's own database there
 //	rows SERVER QUERY WANT  the rows of a query, columns apart by |
+//	await SERVER QUERY WANT wait until the rows are these
 //	flip FILE               change one byte in the middle of a file
+//	json CODE WORDS FACT…   run envdb -o json and look facts up; see jsonCommand
 //	pick VAR REGEXP         set a variable to the first group of a match in stdout
 func TestScripts(t *testing.T) {
 	t.Parallel()
@@ -49,7 +52,7 @@ func TestScripts(t *testing.T) {
 			return nil
 		},
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
-			"run": runCommand, "secret": secretCommand, "sql": sqlCommand, "rows": rowsCommand, "flip": flipCommand, "pick": pickCommand,
+			"run": runCommand, "secret": secretCommand, "sql": sqlCommand, "rows": rowsCommand, "flip": flipCommand, "pick": pickCommand, "json": jsonCommand, "await": awaitCommand,
 		},
 	})
 }
@@ -180,4 +183,20 @@ func compile(ts *testscript.TestScript, pattern string) *regexp.Regexp {
 	re, err := regexp.Compile("(?m)" + pattern)
 	ts.Check(err)
 	return re
+}
+
+// awaitCommand waits until a query gives the rows wanted.
+func awaitCommand(ts *testscript.TestScript, _ bool, args []string) {
+	if len(args) != 3 {
+		ts.Fatalf("usage: await SERVER QUERY WANT")
+	}
+	s := sceneOf(ts)
+	tick := time.NewTicker(20 * time.Millisecond)
+	defer tick.Stop()
+	for deadline := time.Now().Add(20 * time.Second); time.Now().Before(deadline); <-tick.C {
+		if s.servers[args[0]].QueryText(s.t, s.databases[args[0]], args[1]) == args[2] {
+			return
+		}
+	}
+	ts.Fatalf("%s never gives %q", args[1], args[2])
 }
