@@ -15,6 +15,7 @@ import (
 
 	"github.com/rogpeppe/go-internal/testscript"
 
+	"github.com/envdb/envdb"
 	"github.com/envdb/envdb/internal/pgtest"
 	"github.com/envdb/envdb/internal/postgres"
 )
@@ -43,7 +44,7 @@ func TestMain(m *testing.M) {
 //	pick VAR REGEXP         set a variable to the first group of a match in stdout
 func TestScripts(t *testing.T) {
 	t.Parallel()
-	prod, copies := pgtest.Start(t), pgtest.StartOwn(t, pgtest.Options{})
+	prod, copies := pgtest.Start(t), pgtest.StartOwn(t, pgtest.Options{Settings: map[string]string{"max_prepared_transactions": "5"}})
 	testscript.Run(t, testscript.Params{
 		Dir:           filepath.Join("testdata", "script"),
 		UpdateScripts: *update,
@@ -78,9 +79,23 @@ func newScene(t testing.TB, prod, copies *pgtest.Server) *scene {
 	}
 	s.role("PROD", "prod", "BYPASSRLS", "GRANT pg_read_all_data TO %s")
 	s.role("COPY", "copy", "CREATEDB", "GRANT pg_signal_backend TO %s", "ALTER DATABASE "+postgres.Quote(s.databases["copy"])+" OWNER TO %s")
+	fresh, err := postgres.WithDatabase(envdb.ConnString(s.variables["COPY_URL"]), s.databases["copy"]+"_new")
+	if err != nil {
+		t.Fatal(err)
+	}
+	s.variables["COPY_NEW_URL"] = fresh.Reveal()
+	t.Cleanup(func() { s.tidy(copies, s.databases["copy"]) })
 	s.variables["PROD_ADMIN_URL"] = prod.URL(s.databases["prod"]).Reveal()
 	s.variables["COPY_ADMIN_URL"] = copies.URL(s.databases["copy"]).Reveal()
 	return s
+}
+
+// tidy drops the versions that a script made, so that its role can go.
+func (s *scene) tidy(server *pgtest.Server, base string) {
+	versions := server.QueryText(s.t, "postgres", "SELECT datname FROM pg_database WHERE starts_with(datname, "+postgres.Literal(base+"_")+")")
+	for name := range strings.Lines(versions) {
+		server.DropDatabase(s.t, strings.TrimSpace(name))
+	}
 }
 
 // role makes the role that envdb uses on a server, and the variables that lead
