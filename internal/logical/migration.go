@@ -2,6 +2,7 @@ package logical
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 
@@ -99,7 +100,11 @@ func (a *attempt) readRelease(ctx context.Context) error {
 		release, err = queryValue(ctx, a.sessions.leader, a.src.ReleaseQuery)
 	}
 	if err != nil {
-		return envdb.Fail(envdb.ErrPreflight, "%w", explain(err, "run the release query")).
+		err = explain(err, "run the release query")
+		if errors.Is(err, envdb.ErrUnreachable) || errors.Is(err, envdb.ErrInterrupted) {
+			return err // which is not the query's fault
+		}
+		return envdb.Fail(envdb.ErrPreflight, "%w", err).
 			WithNext("correct release_query in the configuration")
 	}
 	a.catalogue.Release = release
