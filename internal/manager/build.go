@@ -34,6 +34,15 @@ func (b building) neutrality() envdb.Neutrality {
 	return envdb.Raw
 }
 
+// untouched says of an error before the promote, unless it says better itself,
+// what it means for the live version.
+func (b building) untouched(err error) error {
+	if state, _ := envdb.Advice(err); state != "" {
+		return err
+	}
+	return envdb.Fail(nil, "%w", err).WithState("%s is as it was", b.env.Name)
+}
+
 // build runs the pipeline. Until the promote the live version is not touched;
 // if anything fails before it, the dark version is dropped.
 func (m *Manager) build(ctx context.Context, x *execution, repository *backup.Repository, b building) (result *BuildResult, err error) {
@@ -54,14 +63,14 @@ func (m *Manager) build(ctx context.Context, x *execution, repository *backup.Re
 	x.step("preflight")
 	generations, ctx, closeAll, err := m.openGenerations(ctx, x, b.env)
 	if err != nil {
-		return nil, err
+		return nil, b.untouched(err)
 	}
 	defer closeAll()
 	if err := m.preflight(ctx, x, repository, generations, b, catalogue); err != nil {
-		return nil, err
+		return nil, b.untouched(err)
 	}
 	if err := m.cleanServer(ctx, x, generations, b.target, b.operation); err != nil {
-		return nil, err
+		return nil, b.untouched(err)
 	}
 
 	if err := x.recording.WillCreate(ctx, generations.DarkName(x.id())); err != nil {
@@ -70,7 +79,7 @@ func (m *Manager) build(ctx context.Context, x *execution, repository *backup.Re
 	x.step("create")
 	dark, err := generations.Build(ctx, b.target, b.operation, specOf(x.id(), b, catalogue))
 	if err != nil {
-		return nil, err
+		return nil, b.untouched(err)
 	}
 	result, err = m.finish(ctx, x, generations, b, dark, reader, catalogue)
 	if err != nil {

@@ -27,7 +27,7 @@ func (m *Manager) finish(ctx context.Context, x *execution, g *generation.Genera
 	x.step("check")
 	checked, err := m.check(ctx, x, b, dark, catalogue, loaded)
 	if err != nil {
-		return nil, err
+		return nil, b.untouched(err)
 	}
 	result := &BuildResult{
 		Run: x.id(), Environment: b.env.Name, Source: b.source, Backup: b.backup.ID(), Point: catalogue.Point, Neutrality: b.neutrality(),
