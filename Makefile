@@ -4,7 +4,7 @@
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help build demo test test-race lint fmt deps clean
+.PHONY: help build demo test test-race soak lint fmt deps clean
 
 TIMEOUT ?= 12m
 PACKAGES ?= ./...
@@ -27,6 +27,9 @@ test: deps ## run every test on real PostgreSQL; a skipped test is a failure
 
 test-race: deps ## the same, with the race detector (needs a C compiler)
 	@.ci/test -race -timeout 30m $(PACKAGES)
+
+soak: deps ## kill, interrupt and starve envdb at every moment, not only at a sample
+	@ENVDB_SOAK=1 .ci/test -count=1 -timeout 60m ./internal/crashtest/
 
 lint: ## gofmt, go vet, staticcheck, and a tidy go.mod
 	@test -z "$$(gofmt -l .)" || { echo "not formatted; run: make fmt"; gofmt -l .; exit 1; }

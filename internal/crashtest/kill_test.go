@@ -179,7 +179,6 @@ func TestKilledPromoteAndRollback(t *testing.T) {
 	s.run(t, 0, "rollback", "copy")
 	previous := s.copy.content(t)
 	for i, m := range moments(4, 150*time.Millisecond, inSwap(copyOf), atStep("rollback")) {
-		before := s.copy.content(t)
 		k := s.killed(t, m, s.copy, "rollback", "copy")
 		now := s.copy.content(t)
 		if now != live && now != previous {
@@ -192,7 +191,6 @@ func TestKilledPromoteAndRollback(t *testing.T) {
 				t.Errorf("%s: rolled back, and nothing changed", k.at)
 			}
 		})
-		_ = before
 	}
 	for i, m := range moments(5, 150*time.Millisecond, inSwap(copyOf), atStep("promote")) {
 		s.run(t, 0, "mirror", "prod@"+ids[i%2], "copy", "--dark")

@@ -1,6 +1,7 @@
 package crashtest_test
 
 import (
+	"context"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -9,6 +10,8 @@ import (
 	"sync/atomic"
 	"testing"
 	"time"
+
+	"github.com/jackc/pgx/v5"
 
 	"github.com/envdb/envdb"
 	"github.com/envdb/envdb/internal/ledger"
@@ -60,7 +63,7 @@ func newScene(t *testing.T, p plan) *scene {
 		p.target = pgtest.Start(t)
 	}
 	if p.rows == 0 {
-		p.rows = 20000
+		p.rows = 8000
 	}
 	s := &scene{dir: t.TempDir(), store: p.store}
 	if s.store == "" {
@@ -106,7 +109,7 @@ func (s *scene) configure(t *testing.T, p plan) {
 	if p.targetURL != nil {
 		target = p.targetURL
 	}
-	release, neutralise, check := newGate(s.prod.server), newGate(s.copy.server), newGate(s.copy.server)
+	release, neutralise, check := newGate(s.prod.server, s.prod.name), newGate(s.copy.server, ""), newGate(s.copy.server, "")
 	s.gates = []*gate{release, neutralise, check}
 	s.prod.server.Exec(t, s.prod.name, "CREATE FUNCTION release() RETURNS text LANGUAGE plpgsql AS "+
 		postgres.Literal("BEGIN "+release.wait()+" RETURN '1.0'; END"))
@@ -162,37 +165,57 @@ func (s *scene) backups(t *testing.T, env string) []string {
 	return ids
 }
 
-// gate holds up whoever comes to its statement for as long as it is shut. It
-// is shut while there is a role of its name.
+// gate holds up whoever comes to its statement for as long as it is shut.
 type gate struct {
 	server *pgtest.Server
 	role   string
+	// inside is the database in which a gate is an advisory lock: a statement
+	// in a snapshot sees nothing else change. Elsewhere a gate is shut while
+	// there is a role of its name, in whatever database the statement runs.
+	inside string
+	holder *pgx.Conn
 }
 
-func newGate(s *pgtest.Server) *gate {
-	return &gate{s, fmt.Sprintf("gate_%d", serial.Add(1))}
+func newGate(s *pgtest.Server, inside string) *gate {
+	return &gate{server: s, inside: inside, role: fmt.Sprintf("gate_%d", serial.Add(1))}
 }
+
+const gateKey = 20261121
 
 // wait is the statement, in PL/pgSQL.
 func (g *gate) wait() string {
+	if g.inside != "" {
+		return fmt.Sprintf("PERFORM pg_catalog.pg_advisory_xact_lock_shared(%d);", gateKey)
+	}
 	return "WHILE EXISTS (SELECT FROM pg_catalog.pg_roles WHERE rolname = '" + g.role + "') LOOP PERFORM pg_catalog.pg_sleep(0.01); END LOOP;"
 }
 
 func (g *gate) shut(t *testing.T) {
 	t.Helper()
+	if g.inside != "" {
+		g.holder = g.server.Connect(t, g.inside)
+		if _, err := g.holder.Exec(t.Context(), fmt.Sprintf("SELECT pg_advisory_lock(%d)", gateKey)); err != nil {
+			t.Fatal(err)
+		}
+		return
+	}
 	g.server.Exec(t, "postgres", "CREATE ROLE "+g.role)
 	t.Cleanup(func() { g.open(t) })
 }
 
 func (g *gate) open(t *testing.T) {
 	t.Helper()
+	if g.inside != "" {
+		_ = g.holder.Close(context.Background()) // the server may be gone
+		return
+	}
 	g.server.Exec(t, "postgres", "DROP ROLE IF EXISTS "+g.role)
 }
 
 // atGate waits until the command's run stands at the gate.
 func (c *child) atGate(g *gate) {
 	c.t.Helper()
-	if !c.until("its gate", func() bool { return c.stands(g.server, "wait_event = 'PgSleep'") }) {
+	if !c.until("its gate", func() bool { return c.stands(g.server, "wait_event IN ('PgSleep', 'advisory')") }) {
 		c.t.Fatalf("%s ended before the gate:\n%s", c, c.said())
 	}
 }
@@ -248,7 +271,7 @@ func (d *database) content(t *testing.T) string {
 			has_database_privilege('public', current_database(), 'CONNECT')`)
 }
 
-// versions lists the databases of the environment beside the live one that a
+// unfinished lists the databases of the environment beside the live one that a
 // marker or a name calls unfinished.
 func (d *database) unfinished(t *testing.T) []string {
 	t.Helper()
