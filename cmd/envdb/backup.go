@@ -57,8 +57,8 @@ func (a *app) runBackup(ctx context.Context, req manager.BackupRequest, dryRun b
 func renderBackup(w io.Writer, r *manager.BackupResult) {
 	t := r.Totals
 	fmt.Fprintf(w, "backup %s of %s, as of %s\n", r.ID, r.Environment, console.Time(r.Point))
-	fmt.Fprintf(w, "  %s in %d tables, %s rows; stored %s%s, in %s\n",
-		console.Bytes(t.LogicalBytes), t.Tables, console.Count(t.Rows), console.Bytes(t.StoredBytes), renderDedup(r), console.Duration(r.Elapsed))
+	fmt.Fprintf(w, "  %s in %s, %s; stored %s%s, in %s\n",
+		console.Bytes(t.LogicalBytes), counted(int64(t.Tables), "table"), counted(t.Rows, "row"), console.Bytes(t.StoredBytes), renderDedup(r), console.Duration(r.Elapsed))
 	renderCode(w, r.Release, r.Migration)
 	if r.Pinned {
 		fmt.Fprintln(w, "  pinned")

@@ -30,3 +30,11 @@ func (a *app) checkOutput() error {
 func (a *app) printPlan(p *manager.Plan) error {
 	return print(a, p, renderPlan)
 }
+
+// counted returns a number with its noun: "1 table", "26 tables".
+func counted(n int64, noun string) string {
+	if n == 1 {
+		return "1 " + noun
+	}
+	return console.Count(n) + " " + noun + "s"
+}

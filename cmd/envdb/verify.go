@@ -71,7 +71,7 @@ func renderVerify(w io.Writer, r *manager.VerifyResult) {
 	console.Table(w, []string{"BACKUP", "STATE", "DETAIL"}, rows)
 	how := "manifests, indexes, existence and sizes"
 	if r.ReadData {
-		how = fmt.Sprintf("every byte: %s in %s chunks", console.Bytes(r.Bytes), console.Count(r.Chunks))
+		how = fmt.Sprintf("every byte: %s in %s", console.Bytes(r.Bytes), counted(r.Chunks, "chunk"))
 	}
-	fmt.Fprintf(w, "checked %s, of %d packs, in %s\n", how, r.Packs, console.Duration(r.Elapsed))
+	fmt.Fprintf(w, "checked %s, of %s, in %s\n", how, counted(int64(r.Packs), "pack"), console.Duration(r.Elapsed))
 }
