@@ -44,7 +44,7 @@ func TestMoneyIsNeitherMadeNorLost(t *testing.T) {
 	for i := range moved {
 		conn := s.Connect(t, prod.base)
 		writers.Go(func() (err error) {
-			pace := time.NewTicker(time.Millisecond) // or they leave no processor for anything else
+			pace := time.NewTicker(3 * time.Millisecond) // or they leave no processor for anything else
 			defer pace.Stop()
 			for ctx.Err() == nil && err == nil {
 				<-pace.C
