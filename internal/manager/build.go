@@ -3,6 +3,7 @@ package manager
 import (
 	"context"
 	"errors"
+	"slices"
 
 	"github.com/envdb/envdb"
 	"github.com/envdb/envdb/backup"
@@ -25,6 +26,16 @@ type building struct {
 	harmless bool
 	// promote makes the version live; otherwise it stays dark.
 	promote bool
+	// onto says that it is built on a server that is not the environment's.
+	onto bool
+}
+
+// where names the server for people.
+func (b building) where() string {
+	if b.onto {
+		return "the new server"
+	}
+	return "the server of " + b.env.Name
 }
 
 func (b building) neutrality() envdb.Neutrality {
@@ -83,9 +94,20 @@ func (m *Manager) build(ctx context.Context, x *execution, repository *backup.Re
 	}
 	result, err = m.finish(ctx, x, generations, b, dark, reader, catalogue)
 	if err != nil {
-		return nil, m.abandon(ctx, generations, b, dark, err)
+		return nil, m.abandon(ctx, generations, b, dark, whyStopped(ctx, err))
 	}
 	return result, nil
+}
+
+// whyStopped returns why the context ended, if that is all that err is about
+// and it was nobody's wish: a lost lock cancels the work.
+func whyStopped(ctx context.Context, err error) error {
+	cause := context.Cause(ctx)
+	wished := cause == nil || errors.Is(cause, context.Canceled) || errors.Is(cause, envdb.ErrInterrupted)
+	if wished || !errors.Is(err, context.Canceled) {
+		return err
+	}
+	return cause
 }
 
 // abandon drops the version that came to nothing, and says so: what went wrong
@@ -131,6 +153,9 @@ func (m *Manager) preflight(ctx context.Context, x *execution, repository *backu
 		if err := m.guard(ctx, repository, g); err != nil {
 			return err
 		}
+	}
+	if _, err := config.ReadScripts(append(slices.Clone(b.env.Mirror.Neutralise), b.env.Mirror.Checks...)); err != nil && b.operation == envdb.OpMirror {
+		return err
 	}
 	conn, err := postgres.Connect(ctx, b.env.Direct(), postgres.Options{App: x.app(), Database: b.env.Maintenance(), Pin: true})
 	if err != nil {
