@@ -88,15 +88,21 @@ func after(n int, longest time.Duration, seed uint64) []moment {
 	return moments
 }
 
-// few is how many random moments belong to the sample.
-const few = 2
+// few is how many random moments belong to the sample, beside every other
+// named one.
+const few = 1
 
 func moments(seed uint64, longest time.Duration, named ...moment) []moment {
-	n := few
 	if soak() {
-		n = 10
+		return append(named, after(10, longest, seed)...)
 	}
-	return append(named, after(n, longest, seed)...)
+	var sample []moment
+	for i, m := range named {
+		if i%2 == int(seed)%2 {
+			sample = append(sample, m)
+		}
+	}
+	return append(sample, after(few, longest, seed)...)
 }
 
 func TestKilledBackup(t *testing.T) {
