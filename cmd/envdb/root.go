@@ -49,7 +49,7 @@ In an emergency: envdb help back`,
 	root.SuggestionsMinimumDistance = 2
 	flags := root.PersistentFlags()
 	flags.StringVar(&a.configPath, "config", "", "configuration `file` (default: $ENVDB_CONFIG, ./envdb.yaml, ~/.config/envdb/envdb.yaml, /etc/envdb/envdb.yaml)")
-	flags.StringVarP(&a.output, "output", "o", "table", "what results are printed as: `table or json`")
+	flags.StringVarP(&a.output, "output", "o", "table", "the `form` of results: table or json")
 	flags.BoolVarP(&a.quiet, "quiet", "q", false, "no progress")
 	flags.BoolVar(&a.debug, "debug", false, "log everything")
 	root.SetFlagErrorFunc(func(c *cobra.Command, err error) error {
@@ -69,7 +69,7 @@ In an emergency: envdb help back`,
 	}
 	add("start", newDemoCommand(a), newInitCommand(a), newDoctorCommand(a))
 	add("every day", newBackupCommand(a), newMirrorCommand(a), newVerifyCommand(a), newPinCommand(a), newUnpinCommand(a))
-	add("bad day", newRollbackCommand(a), newRestoreCommand(a), newPromoteCommand(a))
+	add("bad day", newRollbackCommand(a), newRestoreCommand(a), newPromoteCommand(a), newDiscardCommand(a))
 	add("look", newStatusCommand(a), newBackupsCommand(a), newVersionsCommand(a), newRunsCommand(a), newEnvCommand(a), newIdentityCommand(a))
 	root.AddCommand(newVersionCommand(a), newBackTopic())
 	root.SetHelpTemplate(root.HelpTemplate() + exitCodes + "\n")

@@ -63,6 +63,9 @@ func (g *Generations) way(ctx context.Context, to string) (Version, error) {
 	return v, nil
 }
 
+// LastLive returns the version that Rollback goes back to if none is named.
+func (g *Generations) LastLive(ctx context.Context) (Version, error) { return g.way(ctx, "") }
+
 // lastLive returns the version that stopped being live last. After the first
 // promote that is the database which envdb did not make: whoever wants the
 // promote undone wants that one back.

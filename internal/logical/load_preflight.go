@@ -49,7 +49,7 @@ func Preflight(ctx context.Context, conn *pgx.Conn, cat *Catalogue, o PreflightO
 		p.Roles = RolesMap
 	}
 	checks := []func(context.Context, *pgx.Conn) error{
-		p.checkVersion, p.checkExtensions, p.checkRoles, p.checkLocale, p.checkPower,
+		p.checkVersion, p.checkRoles, p.checkExtensions, p.checkLocale, p.checkPower,
 	}
 	for _, check := range checks {
 		if err := check(ctx, conn); err != nil {
@@ -67,9 +67,11 @@ func Preflight(ctx context.Context, conn *pgx.Conn, cat *Catalogue, o PreflightO
 type preflight struct {
 	PreflightOptions
 	Findings
-	cat      *Catalogue
-	lacks    []string
-	remedies []string
+	cat   *Catalogue
+	lacks []string
+	// superusers are the extensions that only a superuser can create.
+	superusers map[string]bool
+	remedies   []string
 }
 
 // lack records what the target lacks and what to do about it.
@@ -107,15 +109,18 @@ func (p *preflight) checkVersion(ctx context.Context, conn *pgx.Conn) error {
 // checkExtensions compares the source's extensions with what is installed in
 // the target's file system.
 func (p *preflight) checkExtensions(ctx context.Context, conn *pgx.Conn) error {
-	const available = `SELECT name::text, version FROM pg_catalog.pg_available_extension_versions ORDER BY 1, 2`
+	const available = `SELECT name::text, version, superuser AND NOT trusted FROM pg_catalog.pg_available_extension_versions ORDER BY 1, 2`
 	rows, err := conn.Query(ctx, available)
 	if err != nil {
 		return postgres.Explain(err, "list the target's extensions")
 	}
 	p.target.extensions = map[string][]string{}
+	p.superusers = map[string]bool{}
 	var name, version string
-	_, err = pgx.ForEachRow(rows, []any{&name, &version}, func() error {
+	var superuser bool
+	_, err = pgx.ForEachRow(rows, []any{&name, &version, &superuser}, func() error {
 		p.target.extensions[name] = append(p.target.extensions[name], version)
+		p.superusers[name] = superuser
 		return nil
 	})
 	if err != nil {
@@ -134,6 +139,9 @@ func (p *preflight) checkExtension(x Extension) {
 		p.note("extension %s was skipped, as the configuration says", x.Name)
 	case len(versions) == 0:
 		p.lack(fmt.Sprintf("it lacks the extension %s %s", x.Name, x.Version), extensionRemedy(p.target.version.Major(), x.Name))
+	case p.superusers[x.Name] && !p.roles.superuser && x.Name != "plpgsql":
+		p.lack(fmt.Sprintf("only a superuser can create the extension %s there", x.Name),
+			"list it in extensions.skip, or use a superuser for this environment")
 	case !p.target.offers(x):
 		p.note("extension %s was %s on the source; the target creates its own default version", x.Name, x.Version)
 	}

@@ -20,6 +20,7 @@ func (a *attempt) readCatalogue(ctx context.Context) error {
 		a.readRoles,
 		a.readMigration,
 		a.readInventory,
+		a.leaveOutSubscriptions,
 		a.copyBlobOwners,
 	}
 	for _, step := range steps {

@@ -55,9 +55,6 @@ func (m *Manager) Backup(ctx context.Context, req BackupRequest) (*BackupResult,
 // takeBackup is the work of a backup, inside a run.
 func (m *Manager) takeBackup(ctx context.Context, x *execution, repository *backup.Repository, env config.Environment, req BackupRequest) (*BackupResult, error) {
 	started := m.now()
-	if err := m.recordIdentity(ctx, repository, env); err != nil {
-		return nil, err
-	}
 	writer, err := repository.Create(ctx, env.Name, backup.CreateOptions{
 		Method: backup.Logical, Now: started, Note: req.Note, Writer: m.version, Run: x.id(),
 	})
@@ -71,6 +68,9 @@ func (m *Manager) takeBackup(ctx context.Context, x *execution, repository *back
 	manifest, err := m.fill(ctx, x, env, writer)
 	if err != nil {
 		return nil, joinCleanup(err, ctx, writer.Abort)
+	}
+	if err := m.recordIdentity(ctx, x, repository, env, manifest.Source); err != nil {
+		return nil, fmt.Errorf("backup %s is whole, but record where it came from: %w", manifest.ID, err)
 	}
 	if req.Pin {
 		x.step("pin")

@@ -50,7 +50,7 @@ func (d *Diagnosis) Err() error {
 	if problems == 0 {
 		return nil
 	}
-	return envdb.Fail(envdb.ErrUnhealthy, "the doctor found %d problems", problems).WithNext("see the lines marked problem; then envdb doctor again")
+	return envdb.Fail(envdb.ErrUnhealthy, "the doctor found %s", counted(problems, "problem")).WithNext("see the lines marked problem; then envdb doctor again")
 }
 
 func (d *Diagnosis) add(about string, level Level, format string, args ...any) *Finding {
@@ -116,7 +116,7 @@ func (m *Manager) examineStore(ctx context.Context, store envdb.Store, d *Diagno
 	if stored, err := m.ledger.FlushSpool(ctx); err != nil {
 		d.trouble("store", err)
 	} else if stored > 0 {
-		d.add("store", Fine, "stored %d records of runs that ended while the store was down", stored)
+		d.add("store", Fine, "stored %s of runs that ended while the store was down", counted(stored, "record"))
 	}
 	return repository
 }
@@ -189,7 +189,7 @@ func (m *Manager) examineBackups(ctx context.Context, repository *backup.Reposit
 	}
 	switch {
 	case newest != nil:
-		d.add(name, Fine, "%d backups, the newest as of %s", len(found), newest.Manifest.Point.UTC().Format(time.DateTime+" UTC"))
+		d.add(name, Fine, "%s, the newest as of %s", counted(len(found), "backup"), newest.Manifest.Point.UTC().Format(time.DateTime+" UTC"))
 	case declared.Protected():
 		d.add(name, Caution, "there is no backup that can be restored").Next = "envdb backup " + name
 	}
@@ -221,6 +221,15 @@ func (m *Manager) examineTarget(ctx context.Context, env config.Environment, d *
 	}
 	if _, err := config.ReadScripts(append(slices.Clone(env.Mirror.Neutralise), env.Mirror.Checks...)); err != nil {
 		d.trouble(env.Name, err)
+		return
 	}
 	d.add(env.Name, Fine, "can be mirrored into from %s", env.Mirror.From)
+}
+
+// counted returns a number with its noun.
+func counted(n int, noun string) string {
+	if n == 1 {
+		return "1 " + noun
+	}
+	return fmt.Sprintf("%d %ss", n, noun)
 }

@@ -71,12 +71,17 @@ func (m *Manager) Versions(ctx context.Context, name string) (*VersionList, erro
 
 // versionsOf asks the environment's server.
 func (m *Manager) versionsOf(ctx context.Context, env config.Environment) ([]generation.Version, error) {
-	generations, err := generation.Open(ctx, env.Environment, generation.Options{Run: "look", Log: m.log, Now: m.now})
+	g, err := m.look(ctx, env)
 	if err != nil {
 		return nil, err
 	}
-	defer generations.Close()
-	return generations.List(ctx)
+	defer g.Close()
+	return g.List(ctx)
+}
+
+// look opens the versions of an environment for reading.
+func (m *Manager) look(ctx context.Context, env config.Environment) (*generation.Generations, error) {
+	return generation.Open(ctx, env.Environment, generation.Options{Run: "look", Log: m.log, Now: m.now})
 }
 
 func versionLines(versions []generation.Version) []VersionLine {

@@ -3,6 +3,7 @@ package manager
 import (
 	"context"
 	"errors"
+	"fmt"
 	"io/fs"
 	"time"
 
@@ -53,6 +54,10 @@ func (m *Manager) AcceptIdentity(ctx context.Context, name string) (*IdentityRep
 		if err != nil {
 			return err
 		}
+		if now.DatabaseOID == 0 {
+			return envdb.Fail(envdb.ErrNotFound, "the server of %s has no database %q", name, now.Database).
+				WithState("nothing was recorded").WithNext("correct the url of %s", name)
+		}
 		x.facts("system_identifier", now.SystemIdentifier, "database_oid", now.DatabaseOID)
 		return repository.RecordIdentity(ctx, name, now)
 	})
@@ -63,9 +68,9 @@ func (m *Manager) AcceptIdentity(ctx context.Context, name string) (*IdentityRep
 }
 
 // recordIdentity remembers who a protected database is, the first time that it
-// is backed up. A backup from another cluster than the recorded one is taken,
-// since that is how a move begins, but it says so.
-func (m *Manager) recordIdentity(ctx context.Context, repository *backup.Repository, env config.Environment) error {
+// is backed up. A backup from another cluster or database than the recorded one
+// is kept, since that is how a move begins, but it says so.
+func (m *Manager) recordIdentity(ctx context.Context, x *execution, repository *backup.Repository, env config.Environment, source backup.Source) error {
 	if !env.Protected() {
 		return nil
 	}
@@ -73,17 +78,21 @@ func (m *Manager) recordIdentity(ctx context.Context, repository *backup.Reposit
 	if err != nil {
 		return err
 	}
-	now, err := generation.Identify(ctx, env.Environment)
+	now := envdb.Identity{
+		SystemIdentifier: source.SystemIdentifier, PostmasterStart: source.PostmasterStart, DatabaseOID: source.DatabaseOID, Database: source.Database,
+	}
 	switch {
-	case err != nil:
-		return err
 	case recorded == nil:
 		return repository.RecordIdentity(ctx, env.Name, now)
 	case !recorded.MayBe(now):
-		m.log.Warn("this is not the database that was recorded for the environment; if it was moved on purpose, run envdb identity accept",
-			"env", env.Name, "recorded_cluster", recorded.SystemIdentifier, "now_cluster", now.SystemIdentifier)
+		x.log.Warn("this is not the database that was recorded for the environment; if it was moved on purpose, run envdb identity accept", "env", env.Name,
+			"recorded", describeIdentity(*recorded), "now", describeIdentity(now))
 	}
 	return nil
+}
+
+func describeIdentity(i envdb.Identity) string {
+	return fmt.Sprintf("%s, oid %d of cluster %s", i.Database, i.DatabaseOID, i.SystemIdentifier)
 }
 
 // followIdentity records the database that a protected environment has after a

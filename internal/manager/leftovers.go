@@ -113,13 +113,13 @@ func (m *Manager) examineStored(ctx context.Context, repository *backup.Reposito
 	}
 	for _, l := range left {
 		if !clean {
-			d.add(name, Caution, "an interrupted backup left %d objects in the store (%s)", l.Objects, l.ID).Next = "envdb doctor --clean"
+			d.add(name, Caution, "an interrupted backup left %s in the store (%s)", counted(l.Objects, "object"), l.ID).Next = "envdb doctor --clean"
 			continue
 		}
 		if err := repository.RemoveLeftover(ctx, name, l); err != nil {
 			return err
 		}
-		d.add(name, Fine, "removed %d objects that the interrupted backup %s left in the store", l.Objects, l.ID)
+		d.add(name, Fine, "removed %s that the interrupted backup %s left in the store", counted(l.Objects, "object"), l.ID)
 	}
 	holds, err := m.ledger.Holds(ctx, name)
 	if err != nil {
@@ -168,41 +168,10 @@ func (m *Manager) examineVersions(ctx context.Context, name string, clean bool, 
 			d.add(name, Caution, "an interrupted run left the unfinished database %s", v.Name).Next = "envdb doctor --clean"
 			continue
 		}
-		if err := m.discardLeftover(ctx, env, v); err != nil {
+		if _, err := m.discard(ctx, env, v.Name); err != nil {
 			return err
 		}
 		d.add(name, Fine, "dropped the unfinished database %s", v.Name)
 	}
 	return nil
-}
-
-// discardLeftover drops one leftover database under the environment's lease
-// and lock.
-func (m *Manager) discardLeftover(ctx context.Context, env config.Environment, v generation.Version) error {
-	w, err := m.mayDiscard(env)
-	if err != nil {
-		return err
-	}
-	return m.run(ctx, job{operation: envdb.OpDiscard, environment: env.Name}, func(ctx context.Context, x *execution) error {
-		g, ctx, closeAll, err := m.openGenerations(ctx, x, env)
-		if err != nil {
-			return err
-		}
-		defer closeAll()
-		recorded, err := m.recordedVersions(ctx, env.Name)
-		if err != nil {
-			return err
-		}
-		x.facts("version", v.Name)
-		return g.Discard(ctx, w, envdb.OpDiscard, v.Name, recorded)
-	})
-}
-
-// mayDiscard returns the permission to drop what envdb itself built and did
-// not finish, also beside a protected environment.
-func (m *Manager) mayDiscard(env config.Environment) (envdb.Writable, error) {
-	if env.Protected() {
-		return env.Sanction(envdb.Confirmation{Environment: env.Name, Operation: envdb.OpDiscard})
-	}
-	return env.Target()
 }

@@ -173,7 +173,7 @@ func (m *Manager) describeBuild(p *Plan, b building, asked envdb.Point) {
 		p.add(fmt.Sprintf("read backup %s: %s as of %s", manifest.ID, b.source, manifest.Point.UTC().Format(time.DateTime+" UTC")))
 	}
 	p.Neutrality = b.neutrality()
-	p.add(fmt.Sprintf("build a dark version on the server of %s, closed to everyone", b.env.Name), "load the schema and the rows")
+	p.add(fmt.Sprintf("build a dark version on %s, closed to everyone", b.where()), "load the schema and the rows")
 	if b.harmless {
 		p.add("neutralise: subscriptions, publications, user mappings, scheduled jobs, event triggers, custom settings")
 		for _, file := range b.env.Mirror.Neutralise {

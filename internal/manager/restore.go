@@ -113,7 +113,7 @@ func (m *Manager) restoringOnto(env config.Environment, req RestoreRequest, b bu
 	if b.env.Roles == config.MapRoles {
 		b.env.Roles = config.CreateRoles
 	}
-	b.promote = true
+	b.promote, b.onto = true, true
 	b.target, err = b.env.Environment.Target()
 	return b, err
 }

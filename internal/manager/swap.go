@@ -47,16 +47,16 @@ func (m *Manager) PlanRollback(ctx context.Context, req RollbackRequest) (*Plan,
 	if err != nil {
 		return nil, err
 	}
-	versions, err := m.versionsOf(ctx, env)
+	g, err := m.look(ctx, env)
 	if err != nil {
 		return nil, err
 	}
-	for _, v := range versions {
-		if v.State == envdb.Previous {
-			return m.planSwap(envdb.OpRollback, env, v), nil
-		}
+	defer g.Close()
+	back, err := g.LastLive(ctx)
+	if err != nil {
+		return nil, err
 	}
-	return nil, envdb.Fail(envdb.ErrNotFound, "%s has no previous version", env.Name).WithState("nothing was changed").WithNext("envdb help back")
+	return m.planSwap(envdb.OpRollback, env, back), nil
 }
 
 func (m *Manager) planSwap(op envdb.Operation, env config.Environment, next generation.Version) *Plan {

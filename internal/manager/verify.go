@@ -49,8 +49,20 @@ func (m *Manager) Verify(ctx context.Context, req VerifyRequest) (*VerifyResult,
 		if err != nil {
 			return err
 		}
+		if len(report.Backups) == 0 {
+			return m.nothingToVerify(req.Environment)
+		}
 		result = &VerifyResult{VerifyReport: report, Run: x.id(), Elapsed: m.now().Sub(started)}
 		return report.Err()
 	})
 	return result, err
+}
+
+// nothingToVerify is an error: who asks expects backups, and a mistyped name in
+// a crontab must not look like a clean bill.
+func (m *Manager) nothingToVerify(env string) error {
+	if _, err := m.config.Environment(env); isNotFound(err) {
+		return err
+	}
+	return envdb.Fail(envdb.ErrNotFound, "there are no backups of %s to verify", env).WithNext("envdb backup %s", env)
 }
