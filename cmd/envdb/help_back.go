@@ -30,6 +30,7 @@ func newBackTopic() *cobra.Command {
 First look, then act:   envdb status           what is live, how old, from when
                         envdb backups prod     which moments there are
                         envdb … --dry-run      the plan, and nothing else
-A point is: latest, a backup id, 2026-11-20 14:05 (your zone), t-1d, 1h ago.`,
+Restoring production needs a role that may create databases on its server: set its
+URL for that one command. A point is: latest, a backup id, 2026-11-20 14:05 (your zone), t-1d, 1h ago.`,
 	}
 }

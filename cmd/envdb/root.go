@@ -73,7 +73,32 @@ In an emergency: envdb help back`,
 	add("look", newStatusCommand(a), newBackupsCommand(a), newVersionsCommand(a), newRunsCommand(a), newEnvCommand(a), newIdentityCommand(a))
 	root.AddCommand(newVersionCommand(a), newBackTopic())
 	root.SetHelpTemplate(root.HelpTemplate() + exitCodes + "\n")
+	root.SetUsageTemplate(strings.ReplaceAll(root.UsageTemplate(), "{{rpad .CommandPath .CommandPathPadding}} {{.Short}}", "envdb help {{.Name}}  {{.Short}}"))
+	root.SetHelpCommand(newHelpCommand())
+	root.InitDefaultCompletionCmd()
+	for _, c := range root.Commands() {
+		if c.Name() == "completion" {
+			needsOneOf(c)
+		}
+	}
 	return root
+}
+
+// newHelpCommand shows the help of a command or a topic, and refuses a word
+// that is neither.
+func newHelpCommand() *cobra.Command {
+	return &cobra.Command{
+		Use:   "help [COMMAND]",
+		Short: "Show the help of a command, or of the topic back",
+		RunE: func(c *cobra.Command, args []string) error {
+			found, rest, err := c.Root().Find(args)
+			if err != nil || len(rest) > 0 || found == nil {
+				return unknownCommand(c.Root(), args)
+			}
+			found.InitDefaultHelpFlag()
+			return found.Help()
+		},
+	}
 }
 
 // unknownCommand refuses a word that is no command, and says which are near.

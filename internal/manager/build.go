@@ -30,6 +30,15 @@ type building struct {
 	onto bool
 }
 
+// neutralityOf says what the data will be: a copy of a copy that was made
+// harmless is harmless too.
+func (b building) neutralityOf(catalogue *logical.Catalogue) envdb.Neutrality {
+	if _, marker := generation.SplitComment(catalogue.Database.Comment); marker != nil && marker.Neutrality == envdb.Neutralised {
+		return envdb.Neutralised
+	}
+	return b.neutrality()
+}
+
 // where names the server for people.
 func (b building) where() string {
 	if b.onto {

@@ -30,7 +30,7 @@ func (m *Manager) finish(ctx context.Context, x *execution, g *generation.Genera
 		return nil, b.untouched(err)
 	}
 	result := &BuildResult{
-		Run: x.id(), Environment: b.env.Name, Source: b.source, Backup: b.backup.ID(), Point: catalogue.Point, Neutrality: b.neutrality(),
+		Run: x.id(), Environment: b.env.Name, Source: b.source, Backup: b.backup.ID(), Point: catalogue.Point, Neutrality: b.neutralityOf(catalogue),
 		Release: catalogue.Release, Migration: catalogue.Migration, Database: dark.Name, Dark: !b.promote, Bytes: loaded.Bytes, Tables: len(catalogue.Tables), Rows: loaded.Rows,
 		ObjectsChecked: checked, Notes: append(loaded.Notes, loaded.Neutralised...),
 	}
@@ -40,7 +40,7 @@ func (m *Manager) finish(ctx context.Context, x *execution, g *generation.Genera
 		return nil, err
 	}
 	result.Notes = append(result.Notes, notes...)
-	completion := generation.Completion{Neutrality: b.neutrality(), Carried: &source}
+	completion := generation.Completion{Neutrality: result.Neutrality, Carried: &source}
 	if !b.promote {
 		result.Next = darkNext(b, dark)
 		_, err := g.Complete(ctx, b.target, b.operation, dark.Name, completion)

@@ -17,7 +17,8 @@ import (
 // for every version, the rest for an environment that has no live one yet.
 func (m *Manager) carried(ctx context.Context, x *execution, b building, catalogue *logical.Catalogue) (generation.Properties, []string, error) {
 	d := catalogue.Database
-	source := generation.Properties{Owner: d.Owner, ACL: d.ACL, ConnectionLimit: d.ConnectionLimit, Comment: d.Comment}
+	comment, _ := generation.SplitComment(d.Comment)
+	source := generation.Properties{Owner: d.Owner, ACL: d.ACL, ConnectionLimit: d.ConnectionLimit, Comment: comment}
 	for _, s := range logical.CarriedSettings(catalogue, b.env.KeepSettings, b.harmless) {
 		source.Settings = append(source.Settings, generation.Setting(s))
 	}

@@ -4,6 +4,9 @@ import (
 	"context"
 	"errors"
 	"io/fs"
+	"net"
+	"os"
+	"slices"
 	"strings"
 
 	"github.com/jackc/pgx/v5"
@@ -92,10 +95,41 @@ func explainConnect(ctx context.Context, err error, config *pgx.ConnConfig) erro
 	if pgErr := new(pgconn.PgError); errors.As(err, &pgErr) {
 		return explainServer(pgErr, pgErr, "connect to "+where)
 	}
-	p := envdb.Fail(envdb.ErrUnreachable, "connect to %s: %w", where, cause(err)).
+	p := envdb.Fail(envdb.ErrUnreachable, "connect to %s: %s", where, strings.Join(reasons(cause(err)), "; ")).
 		WithNext("check that the server is up, and the host and port in the environment's url")
-	p.Text = strings.ReplaceAll(p.Text, "\n", "; ") // an address each
+	p.Err = cause(err)
 	return p
+}
+
+// reasons returns the different reasons at the ends of an error's tree: every
+// address and every way to speak TLS was tried, mostly in vain for one reason.
+func reasons(err error) []string {
+	var all []string
+	add := func(more ...string) {
+		for _, text := range more {
+			if !slices.Contains(all, text) {
+				all = append(all, text)
+			}
+		}
+	}
+	switch e := err.(type) {
+	case *net.DNSError:
+		add(e.Error())
+	case *os.SyscallError:
+		add(e.Err.Error())
+	case interface{ Unwrap() []error }:
+		for _, one := range e.Unwrap() {
+			add(reasons(one)...)
+		}
+	case interface{ Unwrap() error }:
+		if inner := e.Unwrap(); inner != nil {
+			return reasons(inner)
+		}
+		add(strings.ReplaceAll(err.Error(), "\n", "; "))
+	default:
+		add(strings.ReplaceAll(err.Error(), "\n", "; "))
+	}
+	return all
 }
 
 // cause returns the innermost part of a connection error that is about the
