@@ -21,6 +21,7 @@ import (
 type Description struct {
 	// Point is the source's clock inside the snapshot; Finished is now.
 	Point, Finished time.Time
+	Tier            envdb.Tier
 	Source          Source
 	Roles           []Role
 	Migration       *Migration
@@ -183,7 +184,7 @@ func (w *Writer) encodeBlocks(out io.Writer, fresh []newBlock, index []Block) (i
 func (w *Writer) manifest(d Description, packs []Pack, index []Block, indexSize int64) (*Manifest, error) {
 	m := &Manifest{
 		Format: FormatVersion, Repository: w.repo.id, Project: w.repo.keys.project,
-		Environment: w.intent.Environment, ID: w.ID(), Method: w.opts.Method, Base: w.intent.Base,
+		Environment: w.intent.Environment, Tier: d.Tier, ID: w.ID(), Method: w.opts.Method, Base: w.intent.Base,
 		Point: d.Point.UTC(), Started: w.opts.Now, Finished: d.Finished.UTC(),
 		Source: d.Source, Roles: d.Roles, Migration: d.Migration, Release: d.Release,
 		Note: w.opts.Note, Writer: w.opts.Writer, Index: index,

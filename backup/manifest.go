@@ -19,12 +19,15 @@ const Logical Method = "logical"
 // Manifest is the commit point of a backup: small, written last, deleted first.
 // Times are UTC; sizes are bytes.
 type Manifest struct {
-	Format      int            `json:"format"`
-	Repository  string         `json:"repository"`
-	Project     string         `json:"project"`
-	Environment string         `json:"environment"`
-	ID          envdb.BackupID `json:"id"`
-	Method      Method         `json:"method"`
+	Format      int    `json:"format"`
+	Repository  string `json:"repository"`
+	Project     string `json:"project"`
+	Environment string `json:"environment"`
+	// Tier is what the environment was for when the backup was taken. Copies of
+	// production stay copies of production whatever the configuration says now.
+	Tier   envdb.Tier     `json:"tier,omitempty"`
+	ID     envdb.BackupID `json:"id"`
+	Method Method         `json:"method"`
 	// Base is the backup whose chunks this one refers to, or empty.
 	Base envdb.BackupID `json:"base,omitempty"`
 

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -62,10 +63,7 @@ func (a *app) runInit(ctx context.Context, opts initOptions) error {
 	if err := a.checkOutput(); err != nil {
 		return err
 	}
-	result := initResult{Config: a.configPath}
-	if result.Config == "" {
-		result.Config = config.FileName
-	}
+	result := initResult{Config: cmp.Or(a.configPath, os.Getenv("ENVDB_CONFIG"), config.FileName)}
 	if _, err := os.Stat(result.Config); errors.Is(err, fs.ErrNotExist) {
 		if result.Measured, err = a.writeConfig(ctx, result.Config, opts); err != nil {
 			return err

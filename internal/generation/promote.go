@@ -208,6 +208,27 @@ func (g *Generations) choose(ctx context.Context, conn *pgx.Conn, x *exchange, o
 	return err
 }
 
+// Ready refuses what would stop a later promote as far as the live version
+// tells it now, so that nobody waits hours for a copy that cannot go live: a
+// live version of another environment, prepared transactions, replication.
+func (g *Generations) Ready(ctx context.Context) error {
+	return g.session.do(ctx, quick, func(ctx context.Context, conn *pgx.Conn) error {
+		versions, err := g.list(ctx, conn)
+		if err != nil {
+			return err
+		}
+		i := slices.IndexFunc(versions, func(v Version) bool { return v.Name == g.base })
+		if i < 0 {
+			return nil
+		}
+		live := versions[i]
+		if err := g.unclaimed(&live); err != nil {
+			return err
+		}
+		return g.replaceable(ctx, conn, live)
+	})
+}
+
 // preflight refuses what would make the swap fail.
 func (g *Generations) preflight(ctx context.Context, conn *pgx.Conn, x exchange) error {
 	both := []Version{x.next}
@@ -215,17 +236,22 @@ func (g *Generations) preflight(ctx context.Context, conn *pgx.Conn, x exchange)
 		both = append(both, *x.live)
 	}
 	for _, v := range both {
-		if err := g.mayRename(ctx, conn, v); err != nil {
-			return err
-		}
-		if err := g.clear(ctx, conn, v); err != nil {
-			return err
-		}
-		if err := g.mayEnd(ctx, conn, v.OID); err != nil {
+		if err := g.replaceable(ctx, conn, v); err != nil {
 			return err
 		}
 	}
 	return g.mayGive(ctx, conn, x.properties)
+}
+
+// replaceable refuses a database that could not change its name now.
+func (g *Generations) replaceable(ctx context.Context, conn *pgx.Conn, v Version) error {
+	if err := g.mayRename(ctx, conn, v); err != nil {
+		return err
+	}
+	if err := g.clear(ctx, conn, v); err != nil {
+		return err
+	}
+	return g.mayEnd(ctx, conn, v.OID)
 }
 
 // dropSurplus drops the previous versions beyond keep, oldest first. The

@@ -86,7 +86,11 @@ func (l *Ledger) readLease(ctx context.Context, env string) (*leaseState, envdb.
 		return nil, envdb.Condition{}, fmt.Errorf("read the lease of %s: %w", env, err)
 	}
 	state := &leaseState{}
-	if err := json.Unmarshal(raw, state); err != nil {
+	err = json.Unmarshal(raw, state)
+	if err == nil && state.Environment != env {
+		err = fmt.Errorf("it is of environment %q", state.Environment)
+	}
+	if err != nil {
 		return nil, envdb.Condition{}, envdb.Fail(nil, "the lease of %s (%s) is unreadable: %w", env, key, err).
 			WithState("nothing was changed").
 			WithNext("see that no envdb works on %s, then delete the object %s from the store", env, key)

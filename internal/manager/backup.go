@@ -91,13 +91,13 @@ func (m *Manager) fill(ctx context.Context, x *execution, env config.Environment
 		return nil, err
 	}
 	x.step("commit")
-	return writer.Commit(ctx, describe(catalogue, m.now()))
+	return writer.Commit(ctx, describe(env, catalogue, m.now()))
 }
 
 // describe is what the manifest says of a catalogue.
-func describe(c *logical.Catalogue, finished time.Time) backup.Description {
+func describe(env config.Environment, c *logical.Catalogue, finished time.Time) backup.Description {
 	d := backup.Description{
-		Point: c.Point, Finished: finished, Roles: c.Roles, Migration: c.Migration, Release: c.Release, Tables: len(c.Tables),
+		Tier: env.Tier, Point: c.Point, Finished: finished, Roles: c.Roles, Migration: c.Migration, Release: c.Release, Tables: len(c.Tables),
 		Source: backup.Source{
 			SystemIdentifier: c.Server.SystemIdentifier, Timeline: c.Server.Timeline, PostmasterStart: c.Server.PostmasterStart,
 			ServerVersion: c.Server.VersionNum, Database: c.Database.Name, DatabaseOID: c.Database.OID, DatabaseSize: c.Database.Size,
@@ -164,7 +164,7 @@ func (m *Manager) mark(ctx context.Context, env string, at envdb.Point, change f
 	if err != nil {
 		return nil, err
 	}
-	found, err := m.resolve(ctx, repository, env, at)
+	found, _, err := m.resolve(ctx, repository, env, at)
 	if err != nil {
 		return nil, err
 	}

@@ -163,6 +163,11 @@ func (m *Manager) preflight(ctx context.Context, x *execution, repository *backu
 			return err
 		}
 	}
+	if b.promote {
+		if err := g.Ready(ctx); err != nil {
+			return err
+		}
+	}
 	if _, err := config.ReadScripts(append(slices.Clone(b.env.Mirror.Neutralise), b.env.Mirror.Checks...)); err != nil && b.operation == envdb.OpMirror {
 		return err
 	}

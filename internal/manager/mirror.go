@@ -57,6 +57,7 @@ func (m *Manager) Mirror(ctx context.Context, req MirrorRequest) (*BuildResult, 
 	if err != nil {
 		return nil, err
 	}
+	m.warn(planned.plan)
 	b := planned.building
 	if planned.plan.TakesBackup {
 		taken, err := m.Backup(ctx, BackupRequest{Environment: req.Source, Note: "for a mirror into " + req.Target})
@@ -107,10 +108,11 @@ func (m *Manager) planMirror(ctx context.Context, repository *backup.Repository,
 		return nil, sourceErr
 	}
 	if !p.TakesBackup {
-		if b.backup, err = m.resolve(ctx, repository, source.Name, req.Point); err != nil {
+		if b.backup, p.Warnings, err = m.resolve(ctx, repository, source.Name, req.Point); err != nil {
 			return nil, err
 		}
 	}
+	b.harmless = b.harmless || b.backup.Manifest != nil && b.backup.Manifest.Tier == envdb.Production
 	m.describeBuild(p, b, req.Point)
 	return &mirroring{plan: p, source: source, building: b}, nil
 }
@@ -127,7 +129,7 @@ func (m *Manager) needsBackup(ctx context.Context, repository *backup.Repository
 	if req.Fresh {
 		return true, nil
 	}
-	newest, err := m.resolve(ctx, repository, req.Source, req.Point)
+	newest, _, err := m.resolve(ctx, repository, req.Source, req.Point)
 	if isNotFound(err) {
 		return true, nil
 	}

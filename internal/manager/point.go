@@ -9,15 +9,32 @@ import (
 	"github.com/envdb/envdb/restore"
 )
 
-// resolve finds the backup that answers a point.
-func (m *Manager) resolve(ctx context.Context, repository *backup.Repository, env string, at envdb.Point) (backup.Backup, error) {
+// resolve finds the backup that answers a point. The warnings name newer ones
+// that would have answered and cannot be restored: nobody should take an older
+// moment for the newest without a word.
+func (m *Manager) resolve(ctx context.Context, repository *backup.Repository, env string, at envdb.Point) (answer backup.Backup, warnings []string, err error) {
 	found, err := repository.List(ctx, env)
 	if err != nil {
-		return backup.Backup{}, err
+		return backup.Backup{}, nil, err
 	}
-	answer, err := restore.Resolve(found, at)
+	answer, err = restore.Resolve(found, at)
 	if err != nil {
-		return backup.Backup{}, fmt.Errorf("%s: %w", env, err)
+		return backup.Backup{}, nil, fmt.Errorf("%s: %w", env, err)
 	}
-	return answer, nil
+	moment, dated := at.Moment()
+	for _, b := range found {
+		passedOver := !b.Usable() && b.ID() > answer.ID() && (!dated || !b.ID().Time().After(moment))
+		if passedOver {
+			warnings = append(warnings, fmt.Sprintf("backup %s of %s is newer and cannot be restored (%s): %s is used; envdb verify %s says more",
+				b.ID(), env, backupLine(env, b).State(), answer.ID(), env))
+		}
+	}
+	return answer, warnings, nil
+}
+
+// warn tells a person what a plan warns of.
+func (m *Manager) warn(p *Plan) {
+	for _, w := range p.Warnings {
+		m.log.Warn(w)
+	}
 }

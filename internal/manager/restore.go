@@ -37,10 +37,11 @@ func (m *Manager) Restore(ctx context.Context, req RestoreRequest) (*BuildResult
 	if err != nil {
 		return nil, err
 	}
-	_, b, err := m.planRestore(ctx, repository, req)
+	p, b, err := m.planRestore(ctx, repository, req)
 	if err != nil {
 		return nil, err
 	}
+	m.warn(p)
 	var result *BuildResult
 	j := job{operation: envdb.OpRestore, environment: b.env.Name, source: b.source, point: b.backup.Manifest.Point, backup: b.backup.ID()}
 	err = m.run(ctx, j, func(ctx context.Context, x *execution) error {
@@ -63,7 +64,7 @@ func (m *Manager) planRestore(ctx context.Context, repository *backup.Repository
 		return nil, b, err
 	}
 	p := &Plan{Operation: envdb.OpRestore, Environment: req.Environment, Source: req.Environment}
-	if b.backup, err = m.resolve(ctx, repository, req.Environment, req.Point); err != nil {
+	if b.backup, p.Warnings, err = m.resolve(ctx, repository, req.Environment, req.Point); err != nil {
 		return nil, b, err
 	}
 	if req.Onto != "" {

@@ -34,7 +34,7 @@ func (m *Manager) Verify(ctx context.Context, req VerifyRequest) (*VerifyResult,
 		if id, named := req.Point.Backup(); named {
 			only = id // it may be a damaged one
 		} else {
-			found, err := m.resolve(ctx, repository, req.Environment, *req.Point)
+			found, _, err := m.resolve(ctx, repository, req.Environment, *req.Point)
 			if err != nil {
 				return nil, err
 			}
