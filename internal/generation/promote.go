@@ -208,9 +208,10 @@ func (g *Generations) choose(ctx context.Context, conn *pgx.Conn, x *exchange, o
 	return err
 }
 
-// Ready refuses what would stop a later promote as far as the live version
-// tells it now, so that nobody waits hours for a copy that cannot go live: a
-// live version of another environment, prepared transactions, replication.
+// Ready refuses what will stop a later promote, so that nobody waits hours for a
+// copy that cannot go live: a live version that is another environment's, or
+// that envdb's role may not rename. What may pass until then (sessions, prepared
+// transactions, replication) is left to the promote.
 func (g *Generations) Ready(ctx context.Context) error {
 	return g.session.do(ctx, quick, func(ctx context.Context, conn *pgx.Conn) error {
 		versions, err := g.list(ctx, conn)
@@ -225,7 +226,7 @@ func (g *Generations) Ready(ctx context.Context) error {
 		if err := g.unclaimed(&live); err != nil {
 			return err
 		}
-		return g.replaceable(ctx, conn, live)
+		return g.mayRename(ctx, conn, live)
 	})
 }
 
@@ -236,22 +237,17 @@ func (g *Generations) preflight(ctx context.Context, conn *pgx.Conn, x exchange)
 		both = append(both, *x.live)
 	}
 	for _, v := range both {
-		if err := g.replaceable(ctx, conn, v); err != nil {
+		if err := g.mayRename(ctx, conn, v); err != nil {
+			return err
+		}
+		if err := g.clear(ctx, conn, v); err != nil {
+			return err
+		}
+		if err := g.mayEnd(ctx, conn, v.OID); err != nil {
 			return err
 		}
 	}
 	return g.mayGive(ctx, conn, x.properties)
-}
-
-// replaceable refuses a database that could not change its name now.
-func (g *Generations) replaceable(ctx context.Context, conn *pgx.Conn, v Version) error {
-	if err := g.mayRename(ctx, conn, v); err != nil {
-		return err
-	}
-	if err := g.clear(ctx, conn, v); err != nil {
-		return err
-	}
-	return g.mayEnd(ctx, conn, v.OID)
 }
 
 // dropSurplus drops the previous versions beyond keep, oldest first. The
