@@ -6,6 +6,8 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/jackc/pgx/v5"
+
 	"github.com/envdb/envdb"
 	"github.com/envdb/envdb/internal/postgres"
 )
@@ -24,6 +26,9 @@ func (a *attempt) checkAccess(ctx context.Context) error {
 		return err
 	}
 	a.noteUnreadable()
+	if err := a.noteHiddenOptions(ctx, role); err != nil {
+		return err
+	}
 	return a.checkPolicies(role)
 }
 
@@ -93,6 +98,36 @@ func (a *attempt) noteUnreadable() {
 	}
 }
 
+// hiddenOptionsQuery lists the user mappings whose options the view
+// pg_user_mappings hides from the role, by the rules of the view; pg_dump reads
+// them there. It cannot be told whether they have any.
+const hiddenOptionsQuery = `
+SELECT format('%I on server %I', coalesce(m.usename, 'public'), m.srvname)
+  FROM pg_catalog.pg_user_mappings m JOIN pg_catalog.pg_foreign_server s ON s.oid = m.srvid
+ WHERE m.umoptions IS NULL AND NOT coalesce(
+       (SELECT rolsuper FROM pg_catalog.pg_roles WHERE rolname = current_user)
+    OR CASE WHEN m.umuser = 0 THEN pg_has_role(s.srvowner, 'USAGE')
+            ELSE m.usename = current_user AND (pg_has_role(s.srvowner, 'USAGE') OR has_server_privilege(s.oid, 'USAGE')) END, false)
+ ORDER BY 1`
+
+// noteHiddenOptions notes the user mappings that a copy would have without
+// their options, the passwords among them.
+func (a *attempt) noteHiddenOptions(ctx context.Context, role string) error {
+	rows, err := a.sessions.leader.Query(ctx, hiddenOptionsQuery)
+	if err != nil {
+		return explain(err, "read the user mappings")
+	}
+	names, err := pgx.CollectRows(rows, pgx.RowTo[string])
+	if err != nil {
+		return explain(err, "read the user mappings")
+	}
+	for _, name := range names {
+		a.note(fmt.Sprintf("the options of user mapping %s, if it has any, are not in the backup: role %s may not read them; "+
+			"only a superuser may, the mapped user with USAGE on the server, or of PUBLIC's mapping the server's owner", name, role))
+	}
+	return nil
+}
+
 // checkNames fails for a name that is not UTF-8, which only a database without
 // an encoding (SQL_ASCII) can hold, and which no catalogue could carry.
 func (a *attempt) checkNames() error {
@@ -109,4 +144,29 @@ func (a *attempt) checkNames() error {
 		}
 	}
 	return nil
+}
+
+// checkTexts fails, as checkNames does, for what else the catalogue would have
+// to carry that is not UTF-8. Rows, and what only the archive holds, as
+// comments and the bodies of functions, may be anything.
+func (a *attempt) checkTexts(context.Context) error {
+	refuse := func(what, text string) error {
+		if text == strings.ToValidUTF8(text, "") {
+			return nil
+		}
+		return envdb.Fail(envdb.ErrPreflight, "%s is not UTF-8: %q", what, text).
+			WithNext("change it; a database of encoding SQL_ASCII can be backed up if every name in it, its comment and its settings are UTF-8")
+	}
+	for _, o := range a.catalogue.Objects {
+		if err := refuse("the name of a "+o.Class, o.Identity); err != nil {
+			return err
+		}
+	}
+	d := a.catalogue.Database
+	for _, s := range d.Settings {
+		if err := refuse("the database's setting "+s.Name, s.Value); err != nil {
+			return err
+		}
+	}
+	return refuse("the comment on database "+postgres.Quote(d.Name), d.Comment)
 }

@@ -99,17 +99,28 @@ func (s *source) add(t tally) {
 	s.table.Fingerprint = s.table.Fingerprint.Add(t.sum)
 }
 
-// copySQL returns the statement that reads a range of the table.
+// copySQL returns the statement that reads a range of the table. A table that
+// is read whole is named, not selected from: then nothing is planned, so it
+// does not matter what its indexes and statistics call. COPY of a table leaves
+// its children out, as ONLY does.
 func (s *source) copySQL(r blockRange) string {
 	names := make([]string, 0, len(s.table.Columns))
 	for _, c := range s.table.Columns {
 		names = append(names, postgres.Quote(c.Name))
 	}
+	list := strings.Join(names, ", ")
 	condition := s.Condition // with its WHERE
 	if where := r.where(); where != "" {
 		condition = "WHERE " + where
 	}
-	return fmt.Sprintf("COPY (SELECT %s FROM ONLY %s %s) TO STDOUT (FORMAT %s)", strings.Join(names, ", "), s.sql(), condition, s.table.Format)
+	from := s.sql()
+	switch {
+	case condition != "":
+		from = fmt.Sprintf("(SELECT %s FROM ONLY %s %s)", list, s.sql(), condition)
+	case list != "":
+		from += " (" + list + ")"
+	}
+	return fmt.Sprintf("COPY %s TO STDOUT (FORMAT %s)", from, s.table.Format)
 }
 
 // worker reads tasks over one session.

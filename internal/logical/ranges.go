@@ -2,7 +2,11 @@ package logical
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"time"
+
+	"github.com/jackc/pgx/v5/pgconn"
 )
 
 // rangeBytes is the most storage, including TOAST, that one range of blocks
@@ -71,6 +75,51 @@ SELECT oid, pg_relation_size(oid) / current_setting('block_size')::int, pg_table
 		if s.Heap && s.Condition == "" {
 			s.ranges = split(size.Blocks, size.Bytes)
 		}
+		if err := a.rejoin(ctx, s); err != nil {
+			return err
+		}
 	}
 	return nil
+}
+
+// planPatience is how long planning may wait, for an index that is being
+// rebuilt, say.
+const planPatience = 2 * time.Second
+
+// rejoin makes one range of a table again if reading a range of it cannot be
+// planned. The planner looks into the functions that the expressions of an
+// index or of statistics call, which may name others without their schema; the
+// sessions search none.
+func (a *attempt) rejoin(ctx context.Context, s *source) error {
+	if len(s.ranges) == 1 {
+		return nil
+	}
+	probe := fmt.Sprintf("SAVEPOINT probe; SET LOCAL lock_timeout = %d; EXPLAIN SELECT FROM ONLY %s WHERE %s",
+		planPatience.Milliseconds(), s.sql(), s.ranges[0].where())
+	refused := a.lead(ctx, probe)
+	if refused != nil && !inPlanning(refused) {
+		return explain(refused, "plan the reading of table "+s.sql())
+	}
+	if err := a.lead(ctx, "ROLLBACK TO SAVEPOINT probe; RELEASE SAVEPOINT probe"); err != nil {
+		return explain(err, "plan the reading of table "+s.sql())
+	}
+	if refused != nil {
+		a.src.Log.Info("the table is read in one piece", "table", s.sql(), "reason", refused)
+		s.ranges = whole()
+	}
+	return nil
+}
+
+// inPlanning reports whether an error may come of what the planner looks into,
+// and not of the server's or the session's state.
+func inPlanning(err error) bool {
+	pgErr := new(pgconn.PgError)
+	if !errors.As(err, &pgErr) {
+		return false
+	}
+	switch pgErr.Code[:2] {
+	case "08", "40", "53", "57", "58", "XX":
+		return false
+	}
+	return true
 }

@@ -20,6 +20,7 @@ func (a *attempt) readCatalogue(ctx context.Context) error {
 		a.readRoles,
 		a.readMigration,
 		a.readInventory,
+		a.checkTexts,
 		a.leaveOutSubscriptions,
 		a.copyBlobOwners,
 	}

@@ -79,12 +79,23 @@ func (a *attempt) connect(ctx context.Context) (*pgx.Conn, error) {
 	if err != nil {
 		return nil, a.tooFew(err)
 	}
-	const setup = `SET max_parallel_workers_per_gather = 0; SET jit = off; SET synchronize_seqscans = off;` +
-		`SELECT set_config('client_encoding', 'SQL_ASCII', false) WHERE current_setting('server_encoding') = 'SQL_ASCII'`
+	const setup = `SET max_parallel_workers_per_gather = 0; SET jit = off; SET synchronize_seqscans = off`
 	if err := execute(ctx, conn, setup); err != nil {
 		return nil, errors.Join(explain(err, "set up the session"), conn.Close(ctx))
 	}
+	if err := TakeBytesAsTheyAre(ctx, conn); err != nil {
+		return nil, errors.Join(err, conn.Close(ctx))
+	}
 	return conn, nil
+}
+
+// TakeBytesAsTheyAre lets a pinned session read a database without an encoding
+// (SQL_ASCII), whose text need not be UTF-8. In any other database it changes
+// nothing.
+func TakeBytesAsTheyAre(ctx context.Context, conn *pgx.Conn) error {
+	const sql = `SELECT pg_catalog.set_config('client_encoding', 'SQL_ASCII', false)` +
+		` WHERE pg_catalog.current_setting('server_encoding') = 'SQL_ASCII'`
+	return explain(execute(ctx, conn, sql), "set up the session")
 }
 
 // tooFew says how many connections a backup needs, if the server has none left.

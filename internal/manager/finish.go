@@ -121,6 +121,9 @@ func (m *Manager) check(ctx context.Context, x *execution, b building, dark *gen
 		return 0, err
 	}
 	defer conn.Close(context.WithoutCancel(ctx))
+	if err := logical.TakeBytesAsTheyAre(ctx, conn); err != nil {
+		return 0, err
+	}
 	report, err := logical.Check(ctx, conn, catalogue, logical.Expect{
 		Neutralised: b.harmless, SkippedExtensions: b.env.SkipExtensions, Loaded: loaded, Jobs: m.jobs(b.env),
 	})

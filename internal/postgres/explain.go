@@ -37,6 +37,7 @@ func verdicts() map[string]verdict {
 		"42501": {envdb.ErrPreflight, "grant the role in the environment's url what it lacks"},
 		"25006": {envdb.ErrPreflight, "the server is a standby or read-only: point the environment's url at the primary"},
 		"55P03": {envdb.ErrBusy, "somebody holds a lock that this needs; run this again"},
+		"42883": {nil, "a function that calls another without its schema finds it only if its own search_path says so: ALTER FUNCTION … SET search_path = …"},
 		"55006": {envdb.ErrBusy, "somebody uses the object; run this again"},
 	}
 }
