@@ -100,7 +100,7 @@ func Check(ctx context.Context, conn *pgx.Conn, cat *Catalogue, x Expect) (Check
 		name string
 		run  func(context.Context) (CheckResult, error)
 	}{
-		{"objects", c.objects},
+		{"objects", c.objectsButOptions},
 		{"indexes", c.indexes},
 		{"rows", c.rows},
 		{"sequences", c.sequences},

@@ -38,5 +38,12 @@ func (c *checker) harmless(ctx context.Context) (CheckResult, error) {
 			result.sort(Difference{Kind: Extra, Class: q.class, Identity: n.Name})
 		}
 	}
+	left, err := c.secretsLeft(ctx)
+	if err != nil {
+		return result, err
+	}
+	for _, d := range left {
+		result.sort(d)
+	}
 	return result, nil
 }

@@ -76,6 +76,9 @@ type Loaded struct {
 	Left []string `json:"left,omitempty"`
 	// Files are the user's SQL files that were run.
 	Files []string `json:"files,omitempty"`
+	// ChangedOptions are the class and quoted name of each object that lost
+	// secret options, e.g. `server "other"`.
+	ChangedOptions []string `json:"changed_options,omitempty"`
 }
 
 // loader is one load under way.

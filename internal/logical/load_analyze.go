@@ -52,7 +52,7 @@ func (d *loader) analyze(ctx context.Context, s *session) error {
 		what, sql := "analyze "+r.Schema+"."+r.Name, "ANALYZE "+postgres.QuoteName(r.Schema, r.Name)
 		steps = append(steps, &step{name: what, weight: r.Pages, run: func(ctx context.Context, on *session) error {
 			if err := on.exec(ctx, sql); err != nil {
-				return stepError(what, err)
+				return d.insufficient(what, err)
 			}
 			return nil
 		}})

@@ -38,7 +38,7 @@ func (d *loader) preData(ctx context.Context, s *session) error {
 // restore creates the object of an entry and gives it to its owner.
 func (d *loader) restore(ctx context.Context, s *session, e archive.Entry) error {
 	if err := s.use(ctx, e.DefaultAccessMethod()); err != nil {
-		return entryError(e, err)
+		return d.refused(e, err)
 	}
 	for _, sql := range d.statements(e) {
 		if err := d.execEntry(ctx, s, e, sql); err != nil {
@@ -60,11 +60,14 @@ func (d *loader) execEntry(ctx context.Context, s *session, e archive.Entry, sql
 	if err == nil {
 		return nil
 	}
+	if again := d.creationWithBlanks(e, sql); again != "" && s.exec(ctx, again) == nil {
+		return nil
+	}
 	if why := d.ignorable(e, err); why != "" {
 		d.record.note(fmt.Sprintf("%s: %s", e, why))
 		return nil
 	}
-	return entryError(e, err)
+	return d.refused(e, err)
 }
 
 // statements returns what restores an entry, each to be run on its own.
@@ -81,7 +84,7 @@ func (d *loader) statements(e archive.Entry) []string {
 	case "EVENT TRIGGER":
 		return d.eventTriggerStatements(e)
 	}
-	return compact(e.SQL(), d.ownerStatement(e))
+	return compact(d.creation(e), d.ownerStatement(e))
 }
 
 // ownerStatement gives the object to its owner, or to the role that stands in

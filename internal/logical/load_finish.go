@@ -89,7 +89,7 @@ func (d *loader) refreshView(ctx context.Context, s *session, v MaterializedView
 		}
 	}
 	if err != nil {
-		return stepError("refresh materialized view "+v.Schema+"."+v.Name, err)
+		return d.refusedRefresh(ctx, s, v, err)
 	}
 	return nil
 }

@@ -20,6 +20,7 @@ type record struct {
 	mapped      []string
 	left        []string
 	files       []string
+	options     []string
 }
 
 func (r *record) add(list *[]string, texts ...string) {
@@ -36,6 +37,7 @@ func (r *record) note(texts ...string)          { r.add(&r.notes, texts...) }
 func (r *record) didNeutralise(texts ...string) { r.add(&r.neutralised, texts...) }
 func (r *record) mappedRole(name string)        { r.add(&r.mapped, name) }
 func (r *record) leftOut(kindAndName ...string) { r.add(&r.left, kindAndName...) }
+func (r *record) changedOptions(object string)  { r.add(&r.options, object) }
 func (r *record) ran(file string)               { r.add(&r.files, file) }
 
 // loaded returns what was recorded.
@@ -44,6 +46,6 @@ func (r *record) loaded(c *copied) *Loaded {
 	defer r.mu.Unlock()
 	return &Loaded{
 		Rows: c.rows.Load(), Bytes: c.bytes.Load(),
-		Notes: r.notes, Neutralised: r.neutralised, MappedRoles: slices.Sorted(slices.Values(r.mapped)), Left: r.left, Files: r.files,
+		Notes: r.notes, Neutralised: r.neutralised, MappedRoles: slices.Sorted(slices.Values(r.mapped)), Left: r.left, Files: r.files, ChangedOptions: r.options,
 	}
 }

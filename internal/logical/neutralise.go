@@ -4,15 +4,15 @@ import (
 	"fmt"
 	"strings"
 
-	"github.com/envdb/envdb"
 	"github.com/envdb/envdb/internal/logical/archive"
 	"github.com/envdb/envdb/internal/postgres"
 )
 
 // Neutralisation makes a copy harmless before anyone can connect to it:
-// subscriptions are disabled and forget their slot and password, publications
-// and user mappings of foreign servers are not created, jobs of pg_cron and
-// event triggers are off, and the user's SQL files are run.
+// subscriptions are disabled and forget their slot and where they connect to,
+// publications, user mappings and secret options of foreign servers are not
+// created, jobs of pg_cron and event triggers are off, and the user's SQL files
+// are run.
 type Neutralisation struct {
 	// KeepSettings are custom (dotted) settings of the source's database that
 	// are carried over all the same.
@@ -42,31 +42,44 @@ func (n *Neutralisation) leavesOut(e archive.Entry) string {
 	return ""
 }
 
+// harmlessConnection is where a neutralised subscription connects to. It names
+// a password because PostgreSQL demands one of whoever is not a superuser.
+const harmlessConnection = "host=/nonexistent dbname=neutralised password=neutralised"
+
 // subscriptionStatements creates a subscription, which pg_dump writes such
 // that it neither connects nor runs. A neutralised one cannot be enabled
-// either, and dropping it drops no slot at the publisher.
+// either, leads nowhere, and dropping it drops no slot at the publisher.
 func (d *loader) subscriptionStatements(e archive.Entry) []string {
 	owner := d.ownerStatement(e)
 	if d.Neutralise == nil {
 		return compact(e.SQL(), owner)
 	}
-	d.record.didNeutralise(fmt.Sprintf("subscription %s is disabled, and has no slot and no password", e.Tag))
-	sql := withoutPassword(e.SQL())
-	return compact(sql+"\nALTER SUBSCRIPTION "+postgres.Quote(e.Tag)+" SET (slot_name = NONE);", owner)
+	d.record.didNeutralise(fmt.Sprintf("subscription %s is disabled, has no slot, and its connection string was replaced by one that leads nowhere", e.Tag))
+	return compact(withoutConnection(e.SQL()), owner)
 }
 
-// withoutPassword masks the password in the CONNECTION of a CREATE
-// SUBSCRIPTION.
-func withoutPassword(sql string) string {
+// withoutConnection replaces the connection string of a CREATE SUBSCRIPTION as
+// a whole, because there are too many ways to write a password into one, and
+// the name of the slot, which need not be one that the server accepts.
+func withoutConnection(sql string) string {
+	var out strings.Builder
+	written := 0
+	replace := func(t archive.Token, text string) {
+		out.WriteString(sql[written:t.Start] + text)
+		written = t.End
+	}
 	tokens := archive.Tokens(sql)
-	for i, t := range tokens[:max(0, len(tokens)-1)] {
-		if literal := tokens[i+1]; t.Is("CONNECTION") && strings.HasPrefix(literal.Text, "'") {
-			conninfo := strings.ReplaceAll(literal.Text[1:len(literal.Text)-1], "''", "'")
-			masked := envdb.ConnString(conninfo).String()
-			return sql[:literal.Start] + postgres.Literal(masked) + sql[literal.End:]
+	connected := false
+	for i, t := range tokens {
+		switch {
+		case i+1 < len(tokens) && t.Is("CONNECTION") && !connected && strings.HasSuffix(tokens[i+1].Text, "'"):
+			replace(tokens[i+1], postgres.Literal(harmlessConnection))
+			connected = true
+		case i+2 < len(tokens) && t.Is("SLOT_NAME") && tokens[i+1].Text == "=":
+			replace(tokens[i+2], "NONE")
 		}
 	}
-	return sql
+	return out.String() + sql[written:]
 }
 
 // eventTriggerStatements creates an event trigger; a neutralised one is

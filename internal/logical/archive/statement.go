@@ -191,10 +191,12 @@ func quotedLength(s string, quote byte) int {
 // escapedLength is quotedLength for the literal of an E'…' string.
 func escapedLength(s string) int {
 	for i := 1; i < len(s); i++ {
-		switch s[i] {
-		case '\\':
+		switch {
+		case s[i] == '\\':
 			i++
-		case '\'':
+		case s[i] == '\'' && i+1 < len(s) && s[i+1] == '\'':
+			i++
+		case s[i] == '\'':
 			return i + 1
 		}
 	}

@@ -61,6 +61,10 @@ func TestTokens(t *testing.T) {
 	if want := []string{"grant", "all", "on", "x", ".", `Y " z`, "to", `a"b`, ",", "public", ";"}; !slices.Equal(names, want) {
 		t.Errorf("got %q, want %q", names, want)
 	}
+	literals := archive.Tokens(`a E'x\\''),' b 'it''s' c E'\'' d`)
+	if len(literals) != 7 || literals[1].Text != `E'x\\''),'` || literals[5].Text != `E'\''` {
+		t.Errorf("literals are taken apart: %v", literals)
+	}
 	if !tokens[9].Is("PUBLIC") || tokens[7].Is("A\"B") {
 		t.Error("keywords are not told from names")
 	}
