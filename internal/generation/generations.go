@@ -3,6 +3,7 @@ package generation
 import (
 	"context"
 	"errors"
+	"fmt"
 	"log/slog"
 	"slices"
 	"time"
@@ -125,11 +126,11 @@ func (g *Generations) explain(err error, what string) error {
 func liveName(env envdb.Environment) (string, error) {
 	base, err := postgres.DatabaseName(env.Direct())
 	if err != nil {
-		return "", err
+		return "", fmt.Errorf("environment %s: %w", env.Name, err)
 	}
 	public, err := postgres.DatabaseName(env.URL)
 	if err != nil {
-		return "", err
+		return "", fmt.Errorf("environment %s: %w", env.Name, err)
 	}
 	if public != base && public != env.Pooler.Database {
 		return "", envdb.Fail(envdb.ErrPreflight, "url of %s names database %q, but direct_url names %q", env.Name, public, base).

@@ -210,7 +210,7 @@ func askBriefly(ctx context.Context, p generation.Protected) (envdb.Identity, er
 func (m *Manager) liveIdentity(ctx context.Context, x *execution, env config.Environment) (envdb.Identity, error) {
 	base, err := postgres.DatabaseName(env.Direct())
 	if err != nil {
-		return envdb.Identity{}, err
+		return envdb.Identity{}, fmt.Errorf("environment %s: %w", env.Name, err)
 	}
 	conn, err := postgres.Connect(ctx, env.Direct(), postgres.Options{App: x.app(), Database: env.Maintenance(), Pin: true})
 	if err != nil {

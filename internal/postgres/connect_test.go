@@ -77,7 +77,11 @@ func TestConnectExplains(t *testing.T) {
 			if strings.Contains(err.Error(), "\n") {
 				t.Errorf("error of several lines: %q", err)
 			}
-			if _, next := envdb.Advice(err); next == "" && tt.kind != nil {
+			state, next := envdb.Advice(err)
+			if errors.Is(err, envdb.ErrMisuse) && (state != "nothing was changed" || tt.text == "cannot be read" && !strings.Contains(next, "percent-encoded")) {
+				t.Errorf("%q: state %q, next %q", err, state, next)
+			}
+			if next == "" && tt.kind != nil {
 				t.Errorf("%q says nothing of what to do next", err)
 			}
 			noSecret(t, err)

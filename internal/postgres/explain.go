@@ -81,10 +81,12 @@ func explainServer(err error, pgErr *pgconn.PgError, what string) error {
 func malformed(err error) error {
 	if missing := new(fs.PathError); errors.As(err, &missing) {
 		return envdb.Fail(envdb.ErrMisuse, "the connection string names a file that cannot be read: %w", missing).
+			WithState("nothing was changed").
 			WithNext("check the ssl settings of the environment's url")
 	}
 	return envdb.Fail(envdb.ErrMisuse, "the connection string cannot be read").
-		WithNext("write it as postgres://USER:PASSWORD@HOST:PORT/DATABASE, with special characters percent-encoded (@ is %%40, / is %%2F)")
+		WithState("nothing was changed").
+		WithNext("write the environment's url as postgres://USER:PASSWORD@HOST:PORT/DATABASE?sslmode=…, with special characters percent-encoded (@ is %%40, / is %%2F, %% is %%25), a number as port and a value of sslmode that PostgreSQL knows")
 }
 
 // explainConnect explains why no session could be opened.
