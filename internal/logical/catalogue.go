@@ -175,4 +175,10 @@ type Object struct {
 	Class    string `json:"class"`
 	Identity string `json:"identity"`
 	Digest   string `json:"digest,omitempty"`
+	// Expression is what PostgreSQL wrote of the object's expressions and
+	// queries, of which it may find other words in a copy; Rest is the digest
+	// of the definition without them. Both are empty where there are none, and
+	// in older backups.
+	Expression string `json:"expression,omitempty"`
+	Rest       string `json:"rest,omitempty"`
 }

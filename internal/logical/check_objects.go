@@ -30,10 +30,10 @@ func (c *checker) objects(ctx context.Context) (CheckResult, error) {
 	return result, nil
 }
 
-// objectDifference is a difference with the digests of both sides.
+// objectDifference is a difference with the objects of both sides.
 type objectDifference struct {
 	Difference
-	before, after string
+	before, after Object
 }
 
 // compareObjects returns what differs between two inventories, each sorted as
@@ -41,23 +41,23 @@ type objectDifference struct {
 // their digests.
 func compareObjects(before, after []Object) []objectDifference {
 	type name struct{ class, identity string }
-	have := map[name][]string{}
+	have := map[name][]Object{}
 	for _, o := range after {
 		k := name{o.Class, o.Identity}
-		have[k] = append(have[k], o.Digest)
+		have[k] = append(have[k], o)
 	}
-	wanted := map[name][]string{}
+	wanted := map[name][]Object{}
 	var order []name
 	for _, o := range before {
 		k := name{o.Class, o.Identity}
 		if wanted[k] == nil {
 			order = append(order, k)
 		}
-		wanted[k] = append(wanted[k], o.Digest)
+		wanted[k] = append(wanted[k], o)
 	}
 	for _, o := range after {
 		if k := (name{o.Class, o.Identity}); wanted[k] == nil {
-			wanted[k] = []string{}
+			wanted[k] = []Object{}
 			order = append(order, k)
 		}
 	}
@@ -80,16 +80,16 @@ func compareObjects(before, after []Object) []objectDifference {
 	return out
 }
 
-// without returns the multiset a less b.
-func without(a, b []string) []string {
+// without returns the multiset a less b, by their digests.
+func without(a, b []Object) []Object {
 	rest := slices.Clone(b)
-	var out []string
-	for _, s := range a {
-		if i := slices.Index(rest, s); i >= 0 {
+	var out []Object
+	for _, o := range a {
+		if i := slices.IndexFunc(rest, func(r Object) bool { return r.Digest == o.Digest }); i >= 0 {
 			rest = slices.Delete(rest, i, i+1)
 			continue
 		}
-		out = append(out, s)
+		out = append(out, o)
 	}
 	return out
 }
@@ -160,7 +160,7 @@ func (r reasons) of(d objectDifference) string {
 		return why
 	}
 	for _, explain := range []func(objectDifference) string{
-		r.ofLeft, r.ofRoles, r.ofExtensions, r.ofTemplate, r.ofVersions,
+		r.ofLeft, r.ofRoles, r.ofExtensions, r.ofTemplate, r.ofWording, r.ofVersions,
 	} {
 		if why := explain(d); why != "" {
 			return why
@@ -201,8 +201,8 @@ func (r reasons) leftAny(prefix string) bool {
 
 // ofRoles explains what comes of roles that the target lacks.
 func (r reasons) ofRoles(d objectDifference) string {
-	if d.Class == "owner" && d.Kind == Different && slices.Contains(r.mapped, d.before) &&
-		d.after == HashRow([]byte(r.roles.current)).String() {
+	if d.Class == "owner" && d.Kind == Different && slices.Contains(r.mapped, d.before.Digest) &&
+		d.after.Digest == HashRow([]byte(r.roles.current)).String() {
 		return "its owner was mapped to " + r.roles.current
 	}
 	if len(r.lacks) == 0 && len(r.mapped) == 0 {
@@ -247,6 +247,15 @@ func (r reasons) ofTemplate(d objectDifference) string {
 		return "it belongs to whoever made the template"
 	}
 	return ""
+}
+
+// ofWording explains expressions that PostgreSQL writes differently once it has
+// read what it wrote. Everything else of the object must be equal.
+func (r reasons) ofWording(d objectDifference) string {
+	if d.Kind != Different || d.before.Rest == "" || d.before.Rest != d.after.Rest || !reworded(d.before.Expression, d.after.Expression) {
+		return ""
+	}
+	return "PostgreSQL words it differently once it has read what it wrote"
 }
 
 // worded are the classes whose digests hold no text of PostgreSQL's, so that

@@ -56,7 +56,7 @@ func (a *attempt) dumpCommand(ctx context.Context) (*exec.Cmd, error) {
 	command := exec.CommandContext(ctx, tools.Dump,
 		"--format=custom", "--compress=0", "--schema-only", "--no-password", "--encoding="+a.dumpEncoding(),
 		"--snapshot="+a.exported, fmt.Sprintf("--lock-wait-timeout=%d", patience.Milliseconds()))
-	command.Env = append(env, "PGAPPNAME="+a.src.App, "LC_ALL=C")
+	command.Env = append(postgres.PinText(env), "PGAPPNAME="+a.src.App, "LC_ALL=C")
 	command.Cancel = func() error { return command.Process.Signal(os.Interrupt) }
 	command.WaitDelay = closing
 	return command, nil

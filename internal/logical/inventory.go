@@ -3,7 +3,10 @@ package logical
 import (
 	"cmp"
 	"context"
+	"fmt"
 	"slices"
+	"strings"
+	"unicode/utf8"
 
 	"github.com/jackc/pgx/v5"
 )
@@ -37,7 +40,8 @@ func Inventory(ctx context.Context, conn *pgx.Conn) ([]Object, error) {
 
 // inventoryQueries lists the queries, each for some classes. All yield class,
 // identity and definition; what is being dropped has no identity, and is
-// left out.
+// left out. What PostgreSQL words in a definition stands between the characters
+// 1 and 2.
 func inventoryQueries() []string {
 	return []string{
 		inventorySchemas, inventoryExtensions,
@@ -70,11 +74,57 @@ func inventoryPart(ctx context.Context, conn *pgx.Conn, sql string) ([]Object, e
 		}
 		o := Object{Class: class, Identity: *identity}
 		if definition != nil && *definition != "" {
-			o.Digest = HashRow([]byte(*definition)).String()
+			o.define(*definition)
 		}
 		objects = append(objects, o)
 	}
 	return objects, rows.Err()
+}
+
+// The queries put these around what PostgreSQL words: expressions, queries and
+// statements that it keeps parsed. They are not part of the definition.
+const expressionBegins, expressionEnds = "\x01", "\x02"
+
+// define keeps a definition's digest, and its expressions apart from it.
+func (o *Object) define(definition string) {
+	whole := strings.NewReplacer(expressionBegins, "", expressionEnds, "").Replace(definition)
+	o.Digest = HashRow([]byte(whole)).String()
+	var expressions []string
+	var rest strings.Builder
+	for {
+		before, after, begins := strings.Cut(definition, expressionBegins)
+		rest.WriteString(before)
+		if !begins {
+			break
+		}
+		expression, following, _ := strings.Cut(after, expressionEnds)
+		expressions = append(expressions, expression)
+		rest.WriteString(expressionBegins)
+		definition = following
+	}
+	if len(expressions) > 0 {
+		o.Expression = validText(strings.Join(expressions, "\n"))
+		o.Rest = HashRow([]byte(rest.String())).String()
+	}
+}
+
+// validText spells the bytes that JSON cannot hold, which a database without an
+// encoding may have.
+func validText(s string) string {
+	if utf8.ValidString(s) {
+		return s
+	}
+	var out strings.Builder
+	for len(s) > 0 {
+		r, size := utf8.DecodeRuneInString(s)
+		if r == utf8.RuneError && size == 1 {
+			fmt.Fprintf(&out, "\uFFFD%02x", s[0])
+		} else {
+			out.WriteString(s[:size])
+		}
+		s = s[size:]
+	}
+	return out.String()
 }
 
 // readInventory puts the inventory into the catalogue.

@@ -32,7 +32,7 @@ SELECT 'publication', quote_ident(p.pubname),
   FROM pg_catalog.pg_publication p
 UNION ALL
 SELECT 'publication table', format('%s in %I', r.prrelid::regclass, p.pubname),
-       concat_ws(E'\n', 'where ' || pg_get_expr(r.prqual, r.prrelid),
+       concat_ws(E'\n', 'where ' || E'\x01' || pg_get_expr(r.prqual, r.prrelid) || E'\x02',
          (SELECT 'columns ' || string_agg(quote_ident(a.attname), ', ' ORDER BY a.attname)
             FROM pg_catalog.pg_attribute a WHERE a.attrelid = r.prrelid AND a.attnum = ANY (r.prattrs::int2[])))
   FROM pg_catalog.pg_publication_rel r JOIN pg_catalog.pg_publication p ON p.oid = r.prpubid

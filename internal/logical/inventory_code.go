@@ -2,7 +2,8 @@ package logical
 
 const inventoryFunctions = ours + `
 SELECT CASE p.prokind WHEN 'p' THEN 'procedure' ELSE 'function' END,
-       format('%I.%I(%s)', n.nspname, p.proname, pg_get_function_identity_arguments(p.oid)), pg_get_functiondef(p.oid)
+       format('%I.%I(%s)', n.nspname, p.proname, pg_get_function_identity_arguments(p.oid)),
+       CASE WHEN p.prosqlbody IS NULL AND p.proargdefaults IS NULL THEN pg_get_functiondef(p.oid) ELSE E'\x01' || pg_get_functiondef(p.oid) || E'\x02' END
   FROM pg_catalog.pg_proc p JOIN pg_catalog.pg_namespace n ON n.oid = p.pronamespace
  WHERE p.oid >= 16384 AND p.prokind <> 'a' AND n.nspname !~ '^pg_temp'
    AND NOT EXISTS (SELECT FROM member m WHERE m.classid = 'pg_catalog.pg_proc'::regclass AND m.objid = p.oid)
@@ -24,7 +25,7 @@ const inventoryTypes = ours + `
 SELECT CASE t.typtype WHEN 'd' THEN 'domain' ELSE 'type' END, format_type(t.oid, NULL),
        CASE t.typtype
          WHEN 'e' THEN (SELECT string_agg(quote_literal(e.enumlabel), ', ' ORDER BY e.enumsortorder) FROM pg_catalog.pg_enum e WHERE e.enumtypid = t.oid)
-         WHEN 'd' THEN concat_ws(E'\n', format_type(t.typbasetype, t.typtypmod), t.typnotnull, 'default ' || pg_get_expr(t.typdefaultbin, 0),
+         WHEN 'd' THEN concat_ws(E'\n', format_type(t.typbasetype, t.typtypmod), t.typnotnull, 'default ' || E'\x01' || pg_get_expr(t.typdefaultbin, 0) || E'\x02',
                         'collate ' || NULLIF(t.typcollation, 0)::regcollation::text)
          WHEN 'c' THEN (SELECT string_agg(concat_ws(' ', quote_ident(a.attname), format_type(a.atttypid, a.atttypmod), NULLIF(a.attcollation, 0)::regcollation), ', ' ORDER BY a.attnum)
                           FROM pg_catalog.pg_attribute a WHERE a.attrelid = t.typrelid AND a.attnum > 0 AND NOT a.attisdropped)

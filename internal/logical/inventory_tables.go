@@ -36,9 +36,9 @@ SELECT CASE r.relkind WHEN 'r' THEN 'table' WHEN 'p' THEN 'partitioned table' WH
          (SELECT 'toast ' || string_agg(o, ', ' ORDER BY o) FROM pg_catalog.pg_class t, unnest(t.reloptions) o WHERE t.oid = r.reltoastrelid),
          (SELECT 'inherits ' || string_agg(i.inhparent::regclass::text, ', ' ORDER BY i.inhseqno) FROM pg_catalog.pg_inherits i WHERE i.inhrelid = r.oid),
          'of ' || NULLIF(r.reloftype, 0)::regtype::text,
-         CASE WHEN r.relkind = 'p' THEN pg_get_partkeydef(r.oid) END,
-         pg_get_expr(r.relpartbound, r.oid),
-         CASE WHEN r.relkind IN ('v', 'm') THEN pg_get_viewdef(r.oid) END,
+         CASE WHEN r.relkind = 'p' THEN E'\x01' || pg_get_partkeydef(r.oid) || E'\x02' END,
+         E'\x01' || pg_get_expr(r.relpartbound, r.oid) || E'\x02',
+         CASE WHEN r.relkind IN ('v', 'm') THEN E'\x01' || pg_get_viewdef(r.oid) || E'\x02' END,
          (SELECT concat_ws(' ', 'server', s.srvname, (SELECT string_agg(o, ', ' ORDER BY o) FROM unnest(f.ftoptions) o))
             FROM pg_catalog.pg_foreign_table f JOIN pg_catalog.pg_foreign_server s ON s.oid = f.ftserver WHERE f.ftrelid = r.oid))
   FROM rel r
@@ -61,7 +61,7 @@ SELECT 'sequence', r.identity,
 const inventoryColumns = ourRelations + `
 SELECT 'column', format('%s.%I', r.identity, a.attname),
        concat_ws(E'\n', format_type(a.atttypid, a.atttypmod), a.attnotnull,
-         'default ' || pg_get_expr(d.adbin, d.adrelid), 'identity ' || NULLIF(a.attidentity::text, ''), 'generated ' || NULLIF(a.attgenerated::text, ''),
+         'default ' || E'\x01' || pg_get_expr(d.adbin, d.adrelid) || E'\x02', 'identity ' || NULLIF(a.attidentity::text, ''), 'generated ' || NULLIF(a.attgenerated::text, ''),
          (SELECT 'collate ' || a.attcollation::regcollation::text FROM pg_catalog.pg_type t WHERE t.oid = a.atttypid AND t.typcollation <> a.attcollation),
          'storage ' || a.attstorage::text, 'compression ' || NULLIF(a.attcompression::text, ''),
          'statistics ' || NULLIF(a.attstattarget, -1)::text,
@@ -77,11 +77,11 @@ SELECT 'column', format('%s.%I', r.identity, a.attname),
 // parent's, under names of PostgreSQL's choice, and trigger constraints are
 // triggers.
 const inventoryConstraints = ourRelations + `
-SELECT 'constraint', format('%s.%I', r.identity, c.conname), concat_ws(E'\n', pg_get_constraintdef(c.oid), c.convalidated)
+SELECT 'constraint', format('%s.%I', r.identity, c.conname), concat_ws(E'\n', E'\x01' || pg_get_constraintdef(c.oid) || E'\x02', c.convalidated)
   FROM pg_catalog.pg_constraint c JOIN rel r ON r.oid = c.conrelid
  WHERE c.contype NOT IN ('n', 't') AND NOT (c.contype = 'f' AND c.conparentid <> 0)
 UNION ALL
-SELECT 'constraint', format('%s.%I', format_type(t.oid, NULL), c.conname), concat_ws(E'\n', pg_get_constraintdef(c.oid), c.convalidated)
+SELECT 'constraint', format('%s.%I', format_type(t.oid, NULL), c.conname), concat_ws(E'\n', E'\x01' || pg_get_constraintdef(c.oid) || E'\x02', c.convalidated)
   FROM pg_catalog.pg_constraint c JOIN pg_catalog.pg_type t ON t.oid = c.contypid
  WHERE c.contype <> 'n' AND t.oid >= 16384
    AND NOT EXISTS (SELECT FROM member m WHERE m.classid = 'pg_catalog.pg_type'::regclass AND m.objid = t.oid)`
@@ -90,7 +90,7 @@ SELECT 'constraint', format('%s.%I', format_type(t.oid, NULL), c.conname), conca
 // does not keep it.
 const inventoryIndexes = ourRelations + `
 SELECT 'index', format('%I.%I', r.nspname, x.relname),
-       concat_ws(E'\n', pg_get_indexdef(i.indexrelid), i.indisvalid, i.indisclustered, i.indisreplident,
+       concat_ws(E'\n', E'\x01' || pg_get_indexdef(i.indexrelid) || E'\x02', i.indisvalid, i.indisclustered, i.indisreplident,
          (SELECT 'part of ' || h.inhparent::regclass::text FROM pg_catalog.pg_inherits h WHERE h.inhrelid = i.indexrelid),
          (SELECT 'statistics ' || string_agg(concat_ws(' ', a.attnum, a.attstattarget), ', ' ORDER BY a.attnum)
             FROM pg_catalog.pg_attribute a WHERE a.attrelid = i.indexrelid AND a.attstattarget >= 0))
@@ -98,16 +98,16 @@ SELECT 'index', format('%I.%I', r.nspname, x.relname),
  WHERE i.indisready AND (i.indisvalid OR r.relkind = 'p')`
 
 const inventoryTriggers = ourRelations + `
-SELECT 'trigger', format('%s.%I', r.identity, t.tgname), concat_ws(E'\n', pg_get_triggerdef(t.oid), t.tgenabled)
+SELECT 'trigger', format('%s.%I', r.identity, t.tgname), concat_ws(E'\n', E'\x01' || pg_get_triggerdef(t.oid) || E'\x02', t.tgenabled)
   FROM pg_catalog.pg_trigger t JOIN rel r ON r.oid = t.tgrelid WHERE NOT t.tgisinternal`
 
 const inventoryRules = ourRelations + `
-SELECT 'rule', format('%s.%I', r.identity, w.rulename), concat_ws(E'\n', pg_get_ruledef(w.oid), w.ev_enabled)
+SELECT 'rule', format('%s.%I', r.identity, w.rulename), concat_ws(E'\n', E'\x01' || pg_get_ruledef(w.oid) || E'\x02', w.ev_enabled)
   FROM pg_catalog.pg_rewrite w JOIN rel r ON r.oid = w.ev_class WHERE w.rulename <> '_RETURN'`
 
 const inventoryPolicies = ourRelations + `
 SELECT 'policy', format('%s.%I', r.identity, p.polname),
-       concat_ws(E'\n', p.polcmd, p.polpermissive, 'using ' || pg_get_expr(p.polqual, p.polrelid), 'check ' || pg_get_expr(p.polwithcheck, p.polrelid))
+       concat_ws(E'\n', p.polcmd, p.polpermissive, 'using ' || E'\x01' || pg_get_expr(p.polqual, p.polrelid) || E'\x02', 'check ' || E'\x01' || pg_get_expr(p.polwithcheck, p.polrelid) || E'\x02')
   FROM pg_catalog.pg_policy p JOIN rel r ON r.oid = p.polrelid`
 
 const inventoryPolicyRoles = ourRelations + `
@@ -116,7 +116,7 @@ SELECT 'policy role', format('%s.%I to %s', r.identity, p.polname, CASE WHEN u.o
 
 const inventoryStatistics = ours + `
 SELECT 'statistics', format('%I.%I', n.nspname, s.stxname),
-       concat_ws(E'\n', pg_get_statisticsobjdef(s.oid), 'statistics ' || NULLIF(s.stxstattarget, -1)::text)
+       concat_ws(E'\n', E'\x01' || pg_get_statisticsobjdef(s.oid) || E'\x02', 'statistics ' || NULLIF(s.stxstattarget, -1)::text)
   FROM pg_catalog.pg_statistic_ext s JOIN pg_catalog.pg_namespace n ON n.oid = s.stxnamespace
  WHERE n.nspname !~ '^pg_'
    AND NOT EXISTS (SELECT FROM member m WHERE m.classid = 'pg_catalog.pg_statistic_ext'::regclass AND m.objid = s.oid)`

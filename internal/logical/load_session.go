@@ -34,6 +34,10 @@ func (d *loader) connect(ctx context.Context) (*session, error) {
 	if d.MaintenanceWorkMem != "" {
 		sql = "SET maintenance_work_mem = " + postgres.Literal(d.MaintenanceWorkMem) + ";" + sql
 	}
+	if d.archive.BackslashEscapes() {
+		// Older backups hold what pg_dump wrote under the database's own setting.
+		sql += "; SET standard_conforming_strings = off; SET escape_string_warning = off"
+	}
 	if err := s.exec(ctx, sql); err != nil {
 		s.close(ctx)
 		return nil, postgres.Explain(err, "set up the session")

@@ -43,6 +43,36 @@ func ToolEnv(to envdb.ConnString) ([]string, error) {
 	return append(withoutLibpq(os.Environ()), s.environment(&config.Config)...), nil
 }
 
+// PinText returns the environment of a client program with the parameters set
+// that decide how the server writes definitions and values as text, whatever
+// the database, the role or the connection string sets. pg_dump pins only some
+// of them itself.
+func PinText(env []string) []string {
+	var pins strings.Builder
+	for _, s := range pinned() {
+		if textual(s.name) {
+			pins.WriteString(" -c " + escapeOption(s.name+"="+s.value))
+		}
+	}
+	const name = "PGOPTIONS="
+	out := slices.Clone(env)
+	for i, pair := range out {
+		if strings.HasPrefix(pair, name) {
+			out[i] = pair + pins.String() // the last of two settings counts
+			return out
+		}
+	}
+	return append(out, name+strings.TrimSpace(pins.String()))
+}
+
+// textual reports whether a parameter changes how text is written or read.
+func textual(parameter string) bool {
+	return slices.Contains([]string{
+		"DateStyle", "IntervalStyle", "TimeZone", "extra_float_digits", "bytea_output", "xmloption",
+		"quote_all_identifiers", "standard_conforming_strings",
+	}, parameter)
+}
+
 // environment writes the settings as variables of libpq. Parameters that have
 // no variable of their own are session parameters and go into PGOPTIONS.
 func (s settings) environment(config *pgconn.Config) []string {

@@ -65,6 +65,26 @@ func TestToolEnvCarriesParameters(t *testing.T) {
 	}
 }
 
+func TestPinText(t *testing.T) {
+	t.Parallel()
+	s := pgtest.Start(t)
+	for name, options := range map[string]string{"no options": "", "options": "&options=-c%20standard_conforming_strings%3Doff%20-c%20geqo%3Doff"} {
+		env, err := postgres.ToolEnv(envdb.ConnString(s.URL("postgres").Reveal() + options))
+		if err != nil {
+			t.Fatal(err)
+		}
+		i := slices.IndexFunc(postgres.PinText(env), func(s string) bool { return strings.HasPrefix(s, "PGOPTIONS=") })
+		if i < 0 {
+			t.Fatalf("%s: no PGOPTIONS", name)
+		}
+		got := postgres.PinText(env)[i]
+		on, off := strings.LastIndex(got, "standard_conforming_strings=on"), strings.LastIndex(got, "standard_conforming_strings=off")
+		if on < off || on < 0 || !strings.Contains(got, `DateStyle=ISO,\ YMD`) {
+			t.Errorf("%s: %s", name, got)
+		}
+	}
+}
+
 func TestToolEnvTable(t *testing.T) {
 	dir := t.TempDir()
 	services := filepath.Join(dir, "services")

@@ -4,6 +4,8 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"slices"
+	"strings"
 )
 
 // ErrFormat is returned for input that is not an archive that this package
@@ -48,6 +50,14 @@ func Read(r io.Reader) (*Archive, error) {
 		return nil, fmt.Errorf("read archive: %w", d.err)
 	}
 	return a, nil
+}
+
+// BackslashEscapes reports whether backslashes escape in the archive's plain
+// literals: whether it was written under standard_conforming_strings = off.
+func (a *Archive) BackslashEscapes() bool {
+	return a != nil && slices.ContainsFunc(a.Entries, func(e Entry) bool {
+		return e.Type == "STDSTRINGS" && strings.Contains(e.Definition, "'off'")
+	})
 }
 
 // header reads what ReadHead of pg_backup_archiver.c reads.
