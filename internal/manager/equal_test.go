@@ -109,10 +109,10 @@ func neutralisedAway() []string {
 		"definition only in a: Name: a_schema tables; Type: PUBLICATION TABLES IN SCHEMA; Schema: tables; Owner: postgres",
 		"definition only in a: Name: a_schema select; Type: PUBLICATION TABLES IN SCHEMA; Schema: select; Owner: postgres",
 		"definition only in a: Name: Odd publication; Type: PUBLICATION; Schema: -; Owner: postgres",
-		// A subscription is there, disabled, without its password.
+		// A subscription is there, disabled, and leads nowhere.
 		`definition differs: Name: Odd subscription; Type: SUBSCRIPTION; Schema: -; Owner: postgres
 	- CREATE SUBSCRIPTION "Odd subscription" CONNECTION 'host=127.0.0.1 port=1 dbname=nowhere user=nobody password=it''s' ` + subscribed + `
-	+ CREATE SUBSCRIPTION "Odd subscription" CONNECTION 'host=127.0.0.1 port=1 dbname=nowhere user=nobody password=xxxxx' ` + subscribed,
+	+ CREATE SUBSCRIPTION "Odd subscription" CONNECTION 'host=/nonexistent dbname=neutralised password=neutralised' ` + subscribed,
 		// User mappings hold the passwords of foreign servers.
 		"definition only in a: Name: USER MAPPING public SERVER loopback; Type: USER MAPPING; Schema: -; Owner: mir_owner",
 		"definition only in a: Name: USER MAPPING mir_owner SERVER loopback; Type: USER MAPPING; Schema: -; Owner: mir_owner",
