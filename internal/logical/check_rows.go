@@ -28,7 +28,7 @@ func (c *checker) rows(ctx context.Context) (CheckResult, error) {
 	var mu sync.Mutex
 	var result CheckResult
 	err := c.parallel(ctx, len(todo), func(ctx context.Context, conn *pgx.Conn, i int) error {
-		n, refused, err := count(ctx, conn, todo[i].tables)
+		n, refused, err := count(ctx, conn, todo[i].tables, searchPath(c.cat))
 		if err != nil {
 			return stepError("count the rows of "+todo[i].name, err)
 		}
@@ -86,10 +86,9 @@ func (c *checker) countings() []counting {
 
 // count returns the rows of the tables, each without its children. A table
 // that the role may not read whole is not counted, and refused says why.
-func count(ctx context.Context, conn *pgx.Conn, tables []Table) (n int64, refused string, err error) {
+func count(ctx context.Context, conn *pgx.Conn, tables []Table, path string) (n int64, refused string, err error) {
 	for _, t := range tables {
-		var rows int64
-		err := conn.QueryRow(ctx, "SELECT pg_catalog.count(*) FROM ONLY "+postgres.QuoteName(t.Schema, t.Name)).Scan(&rows)
+		rows, err := countOne(ctx, conn, t, path)
 		if hasCode(err, codeInsufficient) {
 			return n, "the role may not read all of " + t.Schema + "." + t.Name, nil
 		}
@@ -99,6 +98,23 @@ func count(ctx context.Context, conn *pgx.Conn, tables []Table) (n int64, refuse
 		n += rows
 	}
 	return n, "", nil
+}
+
+// countOne counts one table. Planning looks at the functions of its indexes;
+// those that rely on a search path get the one that the source's database had.
+func countOne(ctx context.Context, conn *pgx.Conn, t Table, path string) (rows int64, err error) {
+	sql := "SELECT pg_catalog.count(*) FROM ONLY " + postgres.QuoteName(t.Schema, t.Name)
+	err = conn.QueryRow(ctx, sql).Scan(&rows)
+	if !hasCode(err, codeUndefinedTable, codeUndefinedFunction, codeUndefinedObject) {
+		return rows, err
+	}
+	err = pgx.BeginFunc(ctx, conn, func(tx pgx.Tx) error {
+		if _, err := tx.Exec(ctx, "SET LOCAL search_path = "+path); err != nil {
+			return err
+		}
+		return tx.QueryRow(ctx, sql).Scan(&rows)
+	})
+	return rows, err
 }
 
 // parallel calls f for 0 to n-1 on sessions like the checker's own.

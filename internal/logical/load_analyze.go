@@ -51,10 +51,11 @@ func (d *loader) analyze(ctx context.Context, s *session) error {
 		}
 		what, sql := "analyze "+r.Schema+"."+r.Name, "ANALYZE "+postgres.QuoteName(r.Schema, r.Name)
 		steps = append(steps, &step{name: what, weight: r.Pages, run: func(ctx context.Context, on *session) error {
-			if err := on.exec(ctx, sql); err != nil {
-				return d.insufficient(what, err)
+			err := on.exec(ctx, sql)
+			if err == nil || hasCode(err, codeUndefinedTable, codeUndefinedFunction, codeUndefinedObject) && on.exec(ctx, d.withSearchPath(sql)) == nil {
+				return nil
 			}
-			return nil
+			return d.insufficient(what, err)
 		}})
 	}
 	d.Report.Send(envdb.Progress{Step: "analyze", Total: int64(len(steps)), Unit: "objects"})

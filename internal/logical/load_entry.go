@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 
 	"github.com/jackc/pgx/v5/pgconn"
 
@@ -60,6 +61,10 @@ func (d *loader) execEntry(ctx context.Context, s *session, e archive.Entry, sql
 	if err == nil {
 		return nil
 	}
+	if d.reliesOnSearchPath(e, err) && s.exec(ctx, d.withSearchPath(sql)) == nil {
+		d.record.note(fmt.Sprintf("%s was created under the database's search_path, on which its functions rely", e))
+		return nil
+	}
 	if again := d.creationWithBlanks(e, sql); again != "" && s.exec(ctx, again) == nil {
 		return nil
 	}
@@ -68,6 +73,14 @@ func (d *loader) execEntry(ctx context.Context, s *session, e archive.Entry, sql
 		return nil
 	}
 	return d.refused(e, err)
+}
+
+// reliesOnSearchPath reports whether an index or a constraint may have failed
+// because PostgreSQL plans or runs its functions, and those name other objects
+// without their schemas.
+func (d *loader) reliesOnSearchPath(e archive.Entry, err error) bool {
+	return slices.Contains([]string{"INDEX", "CONSTRAINT", "CHECK CONSTRAINT", "FK CONSTRAINT"}, e.Type) &&
+		hasCode(err, codeUndefinedTable, codeUndefinedFunction, codeUndefinedObject)
 }
 
 // statements returns what restores an entry, each to be run on its own.

@@ -95,14 +95,17 @@ func (d *loader) refreshView(ctx context.Context, s *session, v MaterializedView
 }
 
 // withSearchPath wraps a statement such that it alone runs under the search
-// path that sessions of the source's database had.
+// path that sessions of the source's database had. Sent as one query the two
+// are one implicit transaction, which a failure ends.
 func (d *loader) withSearchPath(sql string) string {
-	return "BEGIN; SET LOCAL search_path = " + d.searchPath() + ";" + sql + "; COMMIT"
+	return "SET LOCAL search_path = " + d.searchPath() + ";" + sql
 }
 
 // searchPath is the search path of the source's database, as SQL.
-func (d *loader) searchPath() string {
-	for _, s := range d.cat.Database.Settings {
+func (d *loader) searchPath() string { return searchPath(d.cat) }
+
+func searchPath(cat *Catalogue) string {
+	for _, s := range cat.Database.Settings {
 		if s.Role == "" && s.Name == "search_path" && s.Value != "" {
 			return s.Value
 		}

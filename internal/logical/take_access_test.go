@@ -2,6 +2,7 @@ package logical_test
 
 import (
 	"errors"
+	"slices"
 	"strings"
 	"testing"
 
@@ -104,11 +105,14 @@ func TestRoleThatReadsAllDataBacksEverythingUp(t *testing.T) {
 			t.Errorf("%s.%s: %d rows %s, as a superuser %d rows %s", w.Schema, w.Name, g.Rows, g.Fingerprint, w.Rows, w.Fingerprint)
 		}
 	}
+	want.Objects = slices.DeleteFunc(want.Objects, func(o logical.Object) bool {
+		return o.Class == "subscription" || strings.HasPrefix(o.Identity, "subscription ")
+	})
 	if len(got.Sequences) != len(want.Sequences) || got.LargeObjects != want.LargeObjects || len(got.Objects) != len(want.Objects) {
 		t.Errorf("%d sequences, %v, %d objects; as a superuser %d, %v, %d", len(got.Sequences), got.LargeObjects, len(got.Objects),
 			len(want.Sequences), want.LargeObjects, len(want.Objects))
 	}
-	if len(got.Subscriptions) == 0 || !strings.Contains(strings.Join(got.Notes, "\n"), "subscriptions not dumped") {
+	if len(got.Subscriptions) != 0 || !strings.Contains(strings.Join(got.Notes, "\n"), "is not in the backup: only a superuser may read it") {
 		t.Errorf("subscriptions %q are not in the schema, and the notes %q do not say so", got.Subscriptions, got.Notes)
 	}
 }

@@ -116,3 +116,23 @@ func TestIdentityIsThatOfABackup(t *testing.T) {
 	oid := s.QueryText(t, "postgres", "SELECT oid FROM pg_database WHERE datname = '"+prod.base+"'")
 	same(t, "oid", fmt.Sprint(report.Recorded.DatabaseOID), oid)
 }
+
+// An index whose function names another one without its schema can be backed
+// up, loaded and counted: PostgreSQL planned it under a search path that had it.
+func TestIndexThatReliesOnTheSearchPath(t *testing.T) {
+	t.Parallel()
+	s := pgtest.Start(t)
+	path := "" // from 17 on PostgreSQL itself plans indexes under an empty one
+	if s.Major() >= 17 {
+		path = " SET search_path = public"
+	}
+	prod := on(t, s, "prod", envdb.Production).have(t, append(small("prod"),
+		"SET check_function_bodies = off",
+		"CREATE FUNCTION helper(int) RETURNS int LANGUAGE sql IMMUTABLE AS 'SELECT $1 + 1'",
+		"CREATE FUNCTION imm(int) RETURNS int LANGUAGE sql IMMUTABLE"+path+" AS 'SELECT helper($1)'",
+		"CREATE TABLE it (a int)", "INSERT INTO it SELECT generate_series(1, 100)", "CREATE INDEX ON it (imm(a))")...)
+	target := on(t, s, "prod-copy", envdb.ProductionCopy)
+	w := newWorld(t, prod, target)
+	w.mirror("prod", "prod-copy")
+	same(t, "rows", target.query(t, "SELECT count(*) FROM it WHERE imm(a) > 50"), "51")
+}
