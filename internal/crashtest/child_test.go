@@ -22,16 +22,15 @@ const patience = 60 * time.Second
 
 // child is a command that runs.
 type child struct {
-	t       *testing.T
-	s       *scene
-	args    []string
-	cmd     *exec.Cmd
-	out     bytes.Buffer // complete when done is closed
-	err     bytes.Buffer
-	done    chan struct{}
-	began   time.Time
-	took    time.Duration
-	signals int
+	t     *testing.T
+	s     *scene
+	args  []string
+	cmd   *exec.Cmd
+	out   bytes.Buffer // complete when done is closed
+	err   bytes.Buffer
+	done  chan struct{}
+	began time.Time
+	took  time.Duration
 }
 
 // start runs envdb in the scene.
@@ -78,16 +77,6 @@ func (c *child) pid() int { return c.cmd.Process.Pid }
 
 // said is everything that the command printed, once it has ended.
 func (c *child) said() string { return c.out.String() + c.err.String() }
-
-// ended reports whether the command has ended.
-func (c *child) ended() bool {
-	select {
-	case <-c.done:
-		return true
-	default:
-		return false
-	}
-}
 
 // wait waits for the end and returns the exit code, -1 after a signal.
 func (c *child) wait() int {
