@@ -69,9 +69,11 @@ func Run(ctx context.Context, o Options) (err error) {
 func (d *demo) occupy() error {
 	entries, err := os.ReadDir(d.Dir)
 	if err == nil && len(entries) > 0 {
-		return envdb.Fail(envdb.ErrPreflight, "%s is not empty", d.Dir).
-			WithState("nothing was changed").
-			WithNext("%s demo --stop --dir %s ends a demo that was kept there; or name another --dir", d.Program, d.Dir)
+		p := envdb.Fail(envdb.ErrPreflight, "%s is not empty", d.Dir).WithState("nothing was changed")
+		if _, err := os.Stat(ConfigFile(d.Dir)); err != nil {
+			return p.WithNext("name another directory with --dir")
+		}
+		return p.WithNext("%s demo --stop --dir %s ends the demo that was kept there; or name another --dir", d.Program, d.Dir)
 	}
 	if err := os.MkdirAll(d.Dir, 0o711); err != nil {
 		return fmt.Errorf("demo directory: %w", err)
