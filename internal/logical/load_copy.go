@@ -26,8 +26,13 @@ var (
 
 // planRows adds the steps that load the tables, biggest first.
 func (d *loader) planRows(g *graph) error {
+	var ofExtensions []Table
 	for _, t := range d.cat.Tables {
 		if t.SchemaOnly || d.skipsExtension(t.Extension) {
+			continue
+		}
+		if t.Extension != "" {
+			ofExtensions = append(ofExtensions, t)
 			continue
 		}
 		for _, refs := range pieces(d.reader.Chunks(t.Part)) {
@@ -38,6 +43,35 @@ func (d *loader) planRows(g *graph) error {
 				g.rows[id] = append(g.rows[id], s)
 			}
 		}
+	}
+	if len(ofExtensions) > 0 {
+		g.steps = append(g.steps, &step{name: "rows of extensions", weight: 1, run: func(ctx context.Context, on *session) error {
+			return d.copyExtensions(ctx, on, ofExtensions)
+		}})
+	}
+	return nil
+}
+
+// copyExtensions loads configuration tables, which their extensions made with
+// their foreign keys: a table whose rows refer to ones that are not there yet
+// is tried again after the others.
+func (d *loader) copyExtensions(ctx context.Context, on *session, tables []Table) error {
+	for len(tables) > 0 {
+		var later []Table
+		var why error
+		for _, t := range tables {
+			err := d.copyIn(ctx, on, t, d.reader.Chunks(t.Part))
+			if err != nil && !hasCode(err, codeForeignKey) {
+				return err
+			}
+			if err != nil {
+				later, why = append(later, t), err
+			}
+		}
+		if len(later) == len(tables) {
+			return why
+		}
+		tables = later
 	}
 	return nil
 }

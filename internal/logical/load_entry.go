@@ -19,6 +19,7 @@ const (
 	codeInsufficient      = "42501"
 	codeUndefinedObject   = "42704"
 	codeUndefinedFunction = "42883"
+	codeForeignKey        = "23503"
 )
 
 // deadlockTries is how often a statement is tried that the server chose as the

@@ -32,6 +32,9 @@ type Server struct {
 type Options struct {
 	// Settings are configuration parameters, e.g. {"max_connections": "5"}.
 	Settings map[string]string
+	// Programs are the server programs to use; the zero value is those that are
+	// installed.
+	Programs cluster.Programs
 }
 
 // shared is the cluster of the test binary. It is the one variable of the
@@ -130,7 +133,7 @@ func create(o Options) (*Server, error) {
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), 2*time.Minute)
 	defer cancel()
-	c, err := cluster.Create(ctx, cluster.Options{Dir: h.path, Major: major, Settings: o.Settings})
+	c, err := cluster.Create(ctx, cluster.Options{Dir: h.path, Major: major, Settings: o.Settings, Programs: o.Programs})
 	if err != nil {
 		err = errors.Join(err, os.RemoveAll(h.path))
 		h.release()

@@ -31,6 +31,9 @@ type Options struct {
 	Dir string
 	// Major is the PostgreSQL version wanted; 0 is the highest installed.
 	Major int
+	// Programs are the server programs to use; the zero value finds those of
+	// Major.
+	Programs Programs
 	// Port is the TCP port on loopback; 0 is a free one.
 	Port int
 	// Settings are configuration parameters on top of, or instead of, the
@@ -81,9 +84,12 @@ func Create(ctx context.Context, o Options) (_ *Cluster, err error) {
 
 // plan finds what the cluster needs, without touching anything.
 func plan(o Options) (*Cluster, error) {
-	programs, err := Find(o.Major)
-	if err != nil {
-		return nil, err
+	programs := o.Programs
+	if programs.Dir == "" {
+		var err error
+		if programs, err = Find(o.Major); err != nil {
+			return nil, err
+		}
 	}
 	who, err := unprivileged()
 	if err != nil {
