@@ -49,7 +49,7 @@ func parseACLItem(item string) (grant, error) {
 // aclName reads a role's name, which may be quoted, from the beginning of s.
 func aclName(s string) (name, rest string) {
 	if strings.HasPrefix(s, `"`) {
-		return unquote(s)
+		return postgres.Unquote(s)
 	}
 	end := strings.IndexAny(s+"=", "=/")
 	return s[:end], s[end:]

@@ -182,7 +182,7 @@ func splitNames(list string) []string {
 	for rest := strings.TrimSpace(list); rest != ""; {
 		var name string
 		if rest[0] == '"' {
-			name, rest = unquote(rest)
+			name, rest = postgres.Unquote(rest)
 		} else {
 			end := strings.IndexByte(rest+",", ',')
 			name, rest = strings.TrimSpace(rest[:end]), rest[end:]
@@ -192,22 +192,4 @@ func splitNames(list string) []string {
 		rest = strings.TrimSpace(strings.TrimPrefix(rest, ","))
 	}
 	return names
-}
-
-// unquote reads a quoted identifier from the beginning of s.
-func unquote(s string) (name, rest string) {
-	var b strings.Builder
-	for i := 1; i < len(s); i++ {
-		if s[i] != '"' {
-			b.WriteByte(s[i])
-			continue
-		}
-		if i+1 < len(s) && s[i+1] == '"' {
-			b.WriteByte('"')
-			i++
-			continue
-		}
-		return b.String(), s[i+1:]
-	}
-	return b.String(), ""
 }

@@ -105,7 +105,7 @@ func count(ctx context.Context, conn *pgx.Conn, tables []Table, path string) (n 
 func countOne(ctx context.Context, conn *pgx.Conn, t Table, path string) (rows int64, err error) {
 	sql := "SELECT pg_catalog.count(*) FROM ONLY " + postgres.QuoteName(t.Schema, t.Name)
 	err = conn.QueryRow(ctx, sql).Scan(&rows)
-	if !hasCode(err, codeUndefinedTable, codeUndefinedFunction, codeUndefinedObject) {
+	if !missesName(err) {
 		return rows, err
 	}
 	err = pgx.BeginFunc(ctx, conn, func(tx pgx.Tx) error {

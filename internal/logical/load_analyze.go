@@ -52,7 +52,7 @@ func (d *loader) analyze(ctx context.Context, s *session) error {
 		what, sql := "analyze "+r.Schema+"."+r.Name, "ANALYZE "+postgres.QuoteName(r.Schema, r.Name)
 		steps = append(steps, &step{name: what, weight: r.Pages, run: func(ctx context.Context, on *session) error {
 			err := on.exec(ctx, sql)
-			if err == nil || hasCode(err, codeUndefinedTable, codeUndefinedFunction, codeUndefinedObject) && on.exec(ctx, d.withSearchPath(sql)) == nil {
+			if err == nil || missesName(err) && on.exec(ctx, d.withSearchPath(sql)) == nil {
 				return nil
 			}
 			return d.insufficient(what, err)

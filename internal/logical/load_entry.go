@@ -81,7 +81,7 @@ func (d *loader) execEntry(ctx context.Context, s *session, e archive.Entry, sql
 // without their schemas.
 func (d *loader) reliesOnSearchPath(e archive.Entry, err error) bool {
 	return slices.Contains([]string{"INDEX", "CONSTRAINT", "CHECK CONSTRAINT", "FK CONSTRAINT"}, e.Type) &&
-		hasCode(err, codeUndefinedTable, codeUndefinedFunction, codeUndefinedObject)
+		missesName(err)
 }
 
 // statements returns what restores an entry, each to be run on its own.

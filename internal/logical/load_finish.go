@@ -82,7 +82,7 @@ func (d *loader) viewsToRefresh(ctx context.Context, s *session) ([]Materialized
 func (d *loader) refreshView(ctx context.Context, s *session, v MaterializedView) error {
 	sql := "REFRESH MATERIALIZED VIEW " + postgres.QuoteName(v.Schema, v.Name)
 	err := s.exec(ctx, sql)
-	if hasCode(err, codeUndefinedTable, codeUndefinedFunction, codeUndefinedObject) {
+	if missesName(err) {
 		if again := s.exec(ctx, d.withSearchPath(sql)); again == nil {
 			d.record.note(fmt.Sprintf("materialized view %s.%s was refreshed under the database's search_path, on which its functions rely", v.Schema, v.Name))
 			return nil

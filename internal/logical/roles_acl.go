@@ -1,6 +1,10 @@
 package logical
 
-import "strings"
+import (
+	"strings"
+
+	"github.com/envdb/envdb/internal/postgres"
+)
 
 // aclItem is one aclitem: what a grantor granted to a grantee. The empty
 // grantee is PUBLIC.
@@ -47,18 +51,5 @@ func aclName(s string) (name, rest string) {
 		}
 		return s[:n], s[n:]
 	}
-	var b strings.Builder
-	for i := 1; i < len(s); i++ {
-		if s[i] != '"' {
-			b.WriteByte(s[i])
-			continue
-		}
-		if i+1 < len(s) && s[i+1] == '"' {
-			b.WriteByte('"')
-			i++
-			continue
-		}
-		return b.String(), s[i+1:]
-	}
-	return b.String(), ""
+	return postgres.Unquote(s)
 }

@@ -65,3 +65,9 @@ func tooManyLocks(err error, tables int) error {
 	return envdb.Fail(envdb.ErrPreflight, "lock %d tables: %w", tables, err).
 		WithNext("raise max_locks_per_transaction on the server, so that times max_connections it exceeds %d, and restart it", 3*tables)
 }
+
+// missesName reports whether a name was not found: under the empty search path
+// of our sessions, most likely one that a function wrote without its schema.
+func missesName(err error) bool {
+	return hasCode(err, codeUndefinedTable, codeUndefinedFunction, codeUndefinedObject)
+}

@@ -17,3 +17,22 @@ func Literal(s string) string {
 	}
 	return quoted
 }
+
+// Unquote reads the quoted identifier that s begins with, and returns what
+// follows it. Without a closing quote all of s is the name.
+func Unquote(s string) (name, rest string) {
+	var b strings.Builder
+	for i := 1; i < len(s); i++ {
+		if s[i] != '"' {
+			b.WriteByte(s[i])
+			continue
+		}
+		if i+1 < len(s) && s[i+1] == '"' {
+			b.WriteByte('"')
+			i++
+			continue
+		}
+		return b.String(), s[i+1:]
+	}
+	return b.String(), ""
+}
