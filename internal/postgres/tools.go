@@ -20,8 +20,9 @@ type Tools struct {
 
 // FindTools finds the client programs for a server of the given major version:
 // those of exactly that version, else the next newer ones, because pg_dump
-// reads older servers but refuses newer ones. It looks where Debian, Ubuntu
-// and Red Hat install them, and on PATH.
+// reads older servers but refuses newer ones. It looks in every directory of
+// PATH, and where Debian, Ubuntu and Red Hat install them; of two equal ones
+// PATH's wins, because somebody chose it.
 func FindTools(ctx context.Context, major int) (Tools, error) {
 	var best Tools
 	for _, dir := range toolPlaces(ctx) {
@@ -33,28 +34,36 @@ func FindTools(ctx context.Context, major int) (Tools, error) {
 	if best.Major == 0 {
 		return Tools{}, envdb.Fail(envdb.ErrPreflight, "no pg_dump for PostgreSQL %d is installed; an older one cannot read the server", major).
 			WithState("nothing was changed").
-			WithNext("run: sudo apt-get install postgresql-client-%d (from https://apt.postgresql.org if the system has none)", major)
+			WithNext("run: sudo apt-get install postgresql-client-%d (from https://apt.postgresql.org if the system has none); programs that lie elsewhere are found through PATH", major)
 	}
 	return best, nil
 }
 
-// toolPlaces lists the directories that may hold client programs.
+// toolPlaces lists the directories that may hold client programs, by rank.
 func toolPlaces(ctx context.Context) []string {
-	var dirs []string
-	for _, pattern := range []string{"/usr/lib/postgresql/*/bin", "/usr/pgsql-*/bin"} {
-		found, _ := filepath.Glob(pattern) // fails on a malformed pattern only
-		dirs = append(dirs, found...)
-	}
+	dirs := onPath("pg_dump")
 	if config, err := exec.LookPath("pg_config"); err == nil {
 		if out, err := exec.CommandContext(ctx, config, "--bindir").Output(); err == nil {
 			dirs = append(dirs, filepath.Clean(string(trimNewline(out))))
 		}
 	}
-	// Debian's pg_dump on PATH is a wrapper that chooses a version by itself;
-	// behind the link there is none, so its directory does not count.
-	if dump, err := exec.LookPath("pg_dump"); err == nil {
-		if real, err := filepath.EvalSymlinks(dump); err == nil && filepath.Base(real) == "pg_dump" {
-			dirs = append(dirs, filepath.Dir(real))
+	for _, pattern := range []string{"/usr/lib/postgresql/*/bin", "/usr/pgsql-*/bin"} {
+		found, _ := filepath.Glob(pattern) // fails on a malformed pattern only
+		dirs = append(dirs, found...)
+	}
+	return dirs
+}
+
+// onPath returns the directories that a program on PATH really lies in: PATH
+// often has one directory of links. Debian's link leads to a wrapper of another
+// name, which chooses a version by itself, so it does not count. Directories
+// relative to the current one do not count either, as in exec.LookPath.
+func onPath(program string) []string {
+	var dirs []string
+	for _, dir := range filepath.SplitList(os.Getenv("PATH")) {
+		path, err := filepath.EvalSymlinks(filepath.Join(dir, program))
+		if err == nil && filepath.IsAbs(path) && filepath.Base(path) == program {
+			dirs = append(dirs, filepath.Dir(path))
 		}
 	}
 	return dirs

@@ -22,7 +22,7 @@ type Programs struct {
 
 // Find returns the server programs of a major version, or of the highest one
 // installed if major is 0. It looks where Debian, Ubuntu and Red Hat install
-// them, and on PATH.
+// them, and in every directory of PATH.
 func Find(major int) (Programs, error) {
 	var best Programs
 	for _, dir := range places() {
@@ -46,7 +46,7 @@ func missing(major int) error {
 			WithNext("run `make deps`, or: sudo apt-get install postgresql postgresql-client")
 	}
 	return envdb.Fail(envdb.ErrPreflight, "no PostgreSQL %d server is installed", major).
-		WithNext("run: sudo apt-get install postgresql-%d", major)
+		WithNext("run: sudo apt-get install postgresql-%d, or put the directory of its programs on PATH", major)
 }
 
 // places lists the directories that may hold a server's programs.
@@ -56,8 +56,8 @@ func places() []string {
 		found, _ := filepath.Glob(pattern) // fails on a malformed pattern only
 		dirs = append(dirs, found...)
 	}
-	if initdb, err := exec.LookPath("initdb"); err == nil {
-		if real, err := filepath.EvalSymlinks(initdb); err == nil {
+	for _, dir := range filepath.SplitList(os.Getenv("PATH")) {
+		if real, err := filepath.EvalSymlinks(filepath.Join(dir, "initdb")); err == nil && filepath.IsAbs(real) {
 			dirs = append(dirs, filepath.Dir(real))
 		}
 	}
