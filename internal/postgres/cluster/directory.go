@@ -61,13 +61,22 @@ func (c *Cluster) occupySocket() error {
 
 // vacate removes the cluster's directories.
 func (c *Cluster) vacate() error {
-	if c.socketDir != c.dir && c.socketDir != "" {
-		if err := os.RemoveAll(c.socketDir); err != nil {
-			return fmt.Errorf("remove socket directory: %w", err)
-		}
+	if err := c.vacateSocket(); err != nil {
+		return err
 	}
 	if err := os.RemoveAll(c.dir); err != nil {
 		return fmt.Errorf("remove cluster: %w", err)
+	}
+	return nil
+}
+
+// vacateSocket removes a socket directory outside of the cluster's own.
+func (c *Cluster) vacateSocket() error {
+	if c.socketDir == c.dir || c.socketDir == "" {
+		return nil
+	}
+	if err := os.RemoveAll(c.socketDir); err != nil {
+		return fmt.Errorf("remove socket directory: %w", err)
 	}
 	return nil
 }

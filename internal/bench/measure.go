@@ -1,0 +1,133 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"time"
+)
+
+// Sample is what one run of a work took: a process, or several one after the
+// other that do the work together.
+type Sample struct {
+	Wall time.Duration
+	// CPU is the user and system time of the processes and their children.
+	CPU time.Duration
+	// Server is the same of both PostgreSQL servers in that time.
+	Server time.Duration
+	// Largest is the resident memory, in bytes, of the largest process.
+	Largest int64
+	// Own is that of the program itself, and Together the sum of it and of
+	// its children at one moment. Both are sampled.
+	Own, Together int64
+	// Output is what the last process wrote to stdout.
+	Output []byte
+}
+
+// command is a program with its arguments and what its environment has more.
+type command struct {
+	program string
+	args    []string
+	env     []string
+	dir     string
+}
+
+// String returns the command line as a person would type it, without where
+// programs and files happen to lie.
+func (c command) String() string {
+	return strings.Join(append([]string{filepath.Base(c.program)}, c.args...), " ")
+}
+
+// measure runs the commands one after the other. What the work before left to
+// write is on disk before the clock starts.
+func (b *bench) measure(ctx context.Context, commands ...command) (Sample, error) {
+	if err := b.settle(ctx); err != nil {
+		return Sample{}, err
+	}
+	var total Sample
+	before, err := b.serverCPU()
+	if err != nil {
+		return total, err
+	}
+	began := time.Now()
+	for _, c := range commands {
+		one, err := run(ctx, c)
+		if err != nil {
+			return total, err
+		}
+		total.CPU += one.CPU
+		total.Largest = max(total.Largest, one.Largest)
+		total.Own = max(total.Own, one.Own)
+		total.Together = max(total.Together, one.Together)
+		total.Output = one.Output
+	}
+	total.Wall = time.Since(began)
+	after, err := b.serverCPU()
+	total.Server = after - before
+	return total, err
+}
+
+// settle makes both servers and the kernel write what they have.
+func (b *bench) settle(ctx context.Context) error {
+	for _, s := range b.servers() {
+		if err := execute(ctx, s.URL("postgres"), "CHECKPOINT"); err != nil {
+			return err
+		}
+	}
+	syscall.Sync()
+	return nil
+}
+
+// run runs one process to its end. One that fails is an error that says what
+// it said.
+func run(ctx context.Context, c command) (Sample, error) {
+	cmd := exec.CommandContext(ctx, c.program, c.args...)
+	cmd.Env = append(environment(), c.env...)
+	cmd.Dir = c.dir
+	var out, said bytes.Buffer
+	cmd.Stdout, cmd.Stderr = &out, &said
+	cmd.Cancel = func() error { return cmd.Process.Signal(syscall.SIGINT) }
+	cmd.WaitDelay = 20 * time.Second
+	if err := cmd.Start(); err != nil {
+		return Sample{}, fmt.Errorf("%s: %w", c, err)
+	}
+	watch := watchTree(cmd.Process.Pid)
+	err := cmd.Wait()
+	tree := watch.stop()
+	if err != nil {
+		return Sample{}, fmt.Errorf("%s: %w\n%s", c, errors.Join(ctx.Err(), err), lastLines(said.String()+out.String(), 15))
+	}
+	usage, ok := cmd.ProcessState.SysUsage().(*syscall.Rusage)
+	if !ok {
+		return Sample{}, fmt.Errorf("%s: the system does not say what it used", c)
+	}
+	return Sample{
+		CPU:     cmd.ProcessState.UserTime() + cmd.ProcessState.SystemTime(),
+		Largest: usage.Maxrss * 1024, // Linux counts it in KiB, and children are in it
+		Own:     tree.own, Together: tree.together,
+		Output: out.Bytes(),
+	}, nil
+}
+
+// environment is ours without what steers libpq, envdb or a language.
+func environment() []string {
+	env := []string{"LC_ALL=C.UTF-8"}
+	for _, pair := range os.Environ() {
+		if strings.HasPrefix(pair, "PG") || strings.HasPrefix(pair, "LC_") || strings.HasPrefix(pair, "LANG") || strings.HasPrefix(pair, "ENVDB_") {
+			continue
+		}
+		env = append(env, pair)
+	}
+	return env
+}
+
+func lastLines(text string, n int) string {
+	lines := strings.Split(strings.TrimSpace(text), "\n")
+	return strings.Join(lines[max(0, len(lines)-n):], "\n")
+}
