@@ -60,7 +60,7 @@ func (w *Writer) commit(ctx context.Context, d Description) (*Manifest, error) {
 	if err != nil {
 		return nil, err
 	}
-	object, err := w.repo.codec.encodeManifest(m)
+	object, err := w.repo.codec.encodeManifest(m, w.repo.keys.manifest(m.Environment, m.ID))
 	if err != nil {
 		return nil, err
 	}
@@ -166,13 +166,14 @@ func (w *Writer) streamBlocks(ctx context.Context, fresh []newBlock, index []Blo
 func (w *Writer) encodeBlocks(out io.Writer, fresh []newBlock, index []Block) (int64, error) {
 	n, err := io.WriteString(out, indexMagic)
 	offset := int64(n)
+	key := w.repo.keys.index(w.intent.Environment, w.ID())
 	var plain, frame []byte
 	for _, block := range fresh {
 		if err != nil {
 			return offset, err
 		}
 		plain = encodeBlock(plain, block.entries)
-		frame = w.repo.codec.frame(frame, plain)
+		frame = w.repo.codec.seal(w.repo.codec.frame(frame, plain), spot{object: key, ordinal: offset})
 		index[block.number].Offset, index[block.number].Length = offset, int64(len(frame))
 		n, err = out.Write(frame)
 		offset += int64(n)

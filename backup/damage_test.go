@@ -215,19 +215,19 @@ func TestRefusals(t *testing.T) {
 		{"cut short", set(`{"format":1,`), envdb.ErrVerification},
 		{"empty", set(``), envdb.ErrVerification},
 	} {
-		_, err := backup.Open(ctx, test.st, "acme")
+		_, err := backup.Open(ctx, test.st, "acme", backup.Access{})
 		if _, next := envdb.Advice(err); !errors.Is(err, test.want) || next == "" {
 			t.Errorf("%s: got %v, next %q; want %v", test.name, err, next, test.want)
 		}
 	}
 	st := newMemory()
 	mustTake(t, repository(t, st), content{"a": {[]byte("x")}})
-	again, err := backup.Init(ctx, st, "acme")
+	again, err := backup.Init(ctx, st, "acme", backup.InitOptions{})
 	if err != nil || again.ID() != repository(t, st).ID() {
 		t.Errorf("a second Init: %v", err)
 	}
 	st.change("envdb.json", remove)
-	if _, err := backup.Init(ctx, st, "acme"); !errors.Is(err, envdb.ErrRefused) {
+	if _, err := backup.Init(ctx, st, "acme", backup.InitOptions{}); !errors.Is(err, envdb.ErrRefused) {
 		t.Errorf("with backups but without envdb.json: got %v, want ErrRefused", err)
 	}
 }

@@ -109,7 +109,7 @@ func TestEveryStoreCallFails(t *testing.T) {
 
 func reopen(t *testing.T, st envdb.Store) *backup.Repository {
 	t.Helper()
-	repo, err := backup.Open(t.Context(), st, "acme")
+	repo, err := backup.Open(t.Context(), st, "acme", backup.Access{})
 	if err != nil {
 		t.Fatal(err)
 	}

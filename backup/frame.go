@@ -2,10 +2,14 @@ package backup
 
 import (
 	"crypto/sha256"
+	"encoding/binary"
 	"errors"
 	"fmt"
+	"slices"
 
 	"github.com/klauspost/compress/zstd"
+
+	"github.com/envdb/envdb/backup/seal"
 )
 
 // The kinds of a frame's body.
@@ -14,7 +18,8 @@ const (
 	frameZstd = 1
 )
 
-// frameOverhead is how much longer than its plaintext a frame can be.
+// frameOverhead is how much longer than its plaintext a frame can be, before
+// it is sealed.
 const frameOverhead = 1
 
 // chunkLevel was chosen for a writer that keeps up with COPY on one core; the
@@ -23,11 +28,19 @@ const chunkLevel = zstd.SpeedFastest
 
 // codec makes frames and reads them. It keeps its encoders and decoders.
 type codec struct {
-	encoder *zstd.Encoder
-	decoder *zstd.Decoder
+	repository string
+	key        seal.Key // the zero Key if nothing is sealed
+	encoder    *zstd.Encoder
+	decoder    *zstd.Decoder
 }
 
-func newCodec() (*codec, error) {
+// spot is where a sealed frame lies; it opens nowhere else.
+type spot struct {
+	object  string // key in the store
+	ordinal int64  // of a chunk in its pack, offset of an index block, or 0
+}
+
+func newCodec(repository string) (*codec, error) {
 	// A single segment always states its content size.
 	encoder, err := zstd.NewWriter(nil, zstd.WithEncoderLevel(chunkLevel), zstd.WithEncoderCRC(false), zstd.WithSingleSegment(true))
 	if err != nil {
@@ -37,16 +50,58 @@ func newCodec() (*codec, error) {
 	if err != nil {
 		return nil, fmt.Errorf("make a zstd decoder: %w", err)
 	}
-	return &codec{encoder: encoder, decoder: decoder}, nil
+	return &codec{repository: repository, encoder: encoder, decoder: decoder}, nil
 }
 
-// frame appends the frame of plain to dst[:0].
-func (c *codec) frame(dst, plain []byte) []byte {
-	dst = c.encoder.EncodeAll(plain, append(dst[:0], frameZstd))
-	if len(dst)-frameOverhead >= len(plain) {
-		dst = append(append(dst[:0], frameRaw), plain...)
+// sealed reports whether frames are sealed.
+func (c *codec) sealed() bool { return !c.key.IsZero() }
+
+// shortest returns the length of the shortest stored frame.
+func (c *codec) shortest() int64 {
+	if c.sealed() {
+		return frameOverhead + seal.Overhead
 	}
-	return dst
+	return frameOverhead
+}
+
+// frame returns the frame of plain in dst's memory if it fits, with room around
+// it for seal, which makes of it what is stored.
+func (c *codec) frame(dst, plain []byte) []byte {
+	head, room := 0, 0
+	if c.sealed() {
+		head, room = seal.NonceSize, seal.Overhead-seal.NonceSize
+	}
+	dst = slices.Grow(dst[:0], head+frameOverhead)[:head]
+	dst = c.encoder.EncodeAll(plain, append(dst, frameZstd))
+	if len(dst)-head-frameOverhead >= len(plain) {
+		dst = append(append(dst[:head], frameRaw), plain...)
+	}
+	return slices.Grow(dst, room)
+}
+
+// seal returns what is stored of what frame returned, in its memory.
+func (c *codec) seal(frame []byte, at spot) []byte {
+	if !c.sealed() {
+		return frame
+	}
+	return c.key.SealInPlace(frame, c.associated(at))
+}
+
+// unseal returns the frame that was stored at a spot, in the memory of stored.
+func (c *codec) unseal(stored []byte, at spot) ([]byte, error) {
+	if !c.sealed() {
+		return stored, nil
+	}
+	return c.key.OpenInPlace(stored, c.associated(at))
+}
+
+// associated returns the associated data that bind a frame to its spot.
+func (c *codec) associated(at spot) []byte {
+	ad := make([]byte, 0, len("envdb1")+len(c.repository)+len(at.object)+3+8)
+	for _, part := range []string{"envdb1", c.repository, at.object} {
+		ad = append(append(ad, part...), 0)
+	}
+	return binary.BigEndian.AppendUint64(ad, uint64(at.ordinal))
 }
 
 // unframe returns the plaintext of a frame in dst's memory if it fits, having

@@ -21,7 +21,7 @@ type content map[string][][]byte
 
 func repository(t testing.TB, st envdb.Store) *backup.Repository {
 	t.Helper()
-	repo, err := backup.Init(context.Background(), st, "acme")
+	repo, err := backup.Init(context.Background(), st, "acme", backup.InitOptions{})
 	if err != nil {
 		t.Fatal(err)
 	}

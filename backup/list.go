@@ -114,13 +114,28 @@ func (r *Repository) describe(ctx context.Context, env string, id envdb.BackupID
 		b.GoodUntil = t
 	}
 	if b.Pinned {
-		note, _, err := readAll(ctx, r.store, r.keys.mark(env, markPinned+"/"+string(id)))
-		if err != nil && !errors.Is(err, fs.ErrNotExist) {
-			return nil, fmt.Errorf("read the note of backup %s of %s: %w", id, env, err)
+		if b.PinNote, err = r.pinNote(ctx, env, id); err != nil {
+			return nil, err
 		}
-		b.PinNote = string(note)
 	}
 	return b, nil
+}
+
+// pinNote reads why a backup is pinned. A note that was tampered with says so,
+// and hides no backup.
+func (r *Repository) pinNote(ctx context.Context, env string, id envdb.BackupID) (string, error) {
+	key := r.keys.mark(env, markPinned+"/"+string(id))
+	note, _, err := readAll(ctx, r.store, key)
+	switch {
+	case errors.Is(err, fs.ErrNotExist), err == nil && len(note) == 0:
+		return "", nil
+	case err != nil:
+		return "", fmt.Errorf("read the note of backup %s of %s: %w", id, env, err)
+	}
+	if note, err = r.Unseal(key, note); err != nil {
+		return "(the note cannot be read)", nil
+	}
+	return string(note), nil
 }
 
 // Find returns one backup, or ErrNotFound.

@@ -20,19 +20,23 @@ const (
 // errVoid is the content of a manifest's key after the backup was given up.
 var errVoid = errors.New("the backup was given up")
 
-// encodeManifest returns the object of a manifest.
-func (c *codec) encodeManifest(m *Manifest) ([]byte, error) {
+// encodeManifest returns the object of a manifest, for its key.
+func (c *codec) encodeManifest(m *Manifest, key string) ([]byte, error) {
 	plain, err := json.Marshal(m)
 	if err != nil {
 		return nil, fmt.Errorf("encode the manifest: %w", err)
 	}
+	stored := c.seal(c.frame(nil, plain), spot{object: key})
 	sum := sha256.Sum256(plain)
+	if c.sealed() { // nothing of the plaintext stands in the open
+		sum = sha256.Sum256(stored)
+	}
 	object := append([]byte(manifestMagic), sum[:]...)
-	return append(object, c.frame(nil, plain)...), nil
+	return append(object, stored...), nil
 }
 
-// decodeManifest reads the object of a manifest.
-func (c *codec) decodeManifest(object []byte) (*Manifest, error) {
+// decodeManifest reads the object of a manifest under its key.
+func (c *codec) decodeManifest(object []byte, key string) (*Manifest, error) {
 	if string(object) == voidManifest {
 		return nil, errVoid
 	}
@@ -40,12 +44,7 @@ func (c *codec) decodeManifest(object []byte) (*Manifest, error) {
 	if len(object) <= header || string(object[:len(manifestMagic)]) != manifestMagic {
 		return nil, errors.New("it is cut short, or not a manifest")
 	}
-	frame := object[header:]
-	size, err := frameSize(frame)
-	if err != nil {
-		return nil, err
-	}
-	plain, err := c.unframe(nil, frame, size, [sha256.Size]byte(object[len(manifestMagic):header]))
+	plain, err := c.openManifest(object[header:], [sha256.Size]byte(object[len(manifestMagic):header]), key)
 	if err != nil {
 		return nil, err
 	}
@@ -58,6 +57,31 @@ func (c *codec) decodeManifest(object []byte) (*Manifest, error) {
 			WithNext("use a newer envdb")
 	}
 	return m, nil
+}
+
+// openManifest returns the plaintext of what follows a manifest's header.
+func (c *codec) openManifest(stored []byte, sum [sha256.Size]byte, key string) ([]byte, error) {
+	if c.sealed() {
+		if got := sha256.Sum256(stored); got != sum {
+			return nil, fmt.Errorf("its SHA-256 is %x instead of %x", got, sum)
+		}
+	}
+	frame, err := c.unseal(stored, spot{object: key})
+	if err != nil {
+		return nil, err
+	}
+	size, err := frameSize(frame)
+	if err != nil {
+		return nil, err
+	}
+	plain, err := c.open(nil, frame, size)
+	if err != nil {
+		return nil, err
+	}
+	if got := sha256.Sum256(plain); !c.sealed() && got != sum {
+		return nil, fmt.Errorf("its SHA-256 is %x instead of %x", got, sum)
+	}
+	return plain, nil
 }
 
 // frameSize returns the size that a frame claims its plaintext has.
@@ -95,7 +119,7 @@ func (r *Repository) readManifestOnce(ctx context.Context, env string, id envdb.
 	if err != nil {
 		return nil, fmt.Errorf("read the manifest of backup %s of %s: %w", id, env, err)
 	}
-	m, err := r.codec.decodeManifest(object)
+	m, err := r.codec.decodeManifest(object, key)
 	if err == nil {
 		err = r.checkOrigin(m, env, id)
 	}

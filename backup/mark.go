@@ -37,7 +37,14 @@ func (r *Repository) mark(ctx context.Context, env, name string, body []byte) er
 	if err := checkName("environment", env); err != nil {
 		return err
 	}
-	if _, err := r.store.Put(ctx, r.keys.mark(env, name), bytes.NewReader(body), envdb.Condition{}); err != nil {
+	key := r.keys.mark(env, name)
+	if len(body) > 0 { // an empty one says nothing but its name
+		var err error
+		if body, err = r.Seal(key, body); err != nil {
+			return fmt.Errorf("mark %s of %s: %w", name, env, err)
+		}
+	}
+	if _, err := r.store.Put(ctx, key, bytes.NewReader(body), envdb.Condition{}); err != nil {
 		return fmt.Errorf("mark %s of %s: %w", name, env, err)
 	}
 	return nil
@@ -131,6 +138,10 @@ func (r *Repository) Identity(ctx context.Context, env string) (envdb.Identity, 
 	}
 	if err != nil {
 		return identity, fmt.Errorf("read the identity of %s: %w", env, err)
+	}
+	if text, err = r.Unseal(r.keys.identityMark(env), text); err != nil {
+		return identity, envdb.Fail(envdb.ErrVerification, "the recorded identity of %s is damaged: %w", env, err).
+			WithNext("find out who can write to the store, then record it again with `envdb identity accept %s`", env)
 	}
 	if err := json.Unmarshal(text, &identity); err != nil {
 		return identity, envdb.Fail(envdb.ErrVerification, "the recorded identity of %s is damaged: %w", env, err).

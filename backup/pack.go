@@ -26,6 +26,7 @@ const (
 // One pack is open at a time. It is not safe for concurrent use but for stop.
 type packer struct {
 	store  envdb.Store
+	codec  *codec
 	key    func(PackID) string
 	backup envdb.BackupID
 
@@ -47,15 +48,17 @@ type openPack struct {
 	chunks int32
 }
 
-func newPacker(ctx context.Context, store envdb.Store, backup envdb.BackupID, key func(PackID) string) *packer {
-	p := &packer{store: store, key: key, backup: backup}
+func newPacker(ctx context.Context, store envdb.Store, codec *codec, backup envdb.BackupID, key func(PackID) string) *packer {
+	p := &packer{store: store, codec: codec, key: key, backup: backup}
 	p.ctx, p.stop = context.WithCancelCause(context.WithoutCancel(ctx))
 	p.group.SetLimit(packsInFlight)
 	return p
 }
 
-// append writes a frame and returns where it lies. An error is final: the
-// packer can only be stopped after it. ctx ends the wait for the store.
+// append seals a frame for the place that only now is known, which takes a
+// tenth of the time that compressing it took, writes it, and returns where it
+// lies. An error is final: the packer can only be stopped after it. ctx ends
+// the wait for the store.
 func (p *packer) append(ctx context.Context, frame []byte) (place, error) {
 	if err := p.err(); err != nil {
 		return place{}, err
@@ -66,8 +69,9 @@ func (p *packer) append(ctx context.Context, frame []byte) (place, error) {
 		}
 	}
 	pack := &p.packs[len(p.packs)-1]
-	at := place{pack: pack.ID(), index: p.open.chunks, offset: pack.Size, length: int64(len(frame))}
-	if err := p.write(ctx, frame); err != nil {
+	stored := p.codec.seal(frame, spot{object: p.key(pack.ID()), ordinal: int64(p.open.chunks)})
+	at := place{pack: pack.ID(), index: p.open.chunks, offset: pack.Size, length: int64(len(stored))}
+	if err := p.write(ctx, stored); err != nil {
 		return place{}, err
 	}
 	p.open.chunks++

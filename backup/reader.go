@@ -110,8 +110,12 @@ func (b *Reader) read(ctx context.Context, ref Ref, buf []byte) ([]byte, error) 
 	var plain []byte
 	err := twice(func() (err error) {
 		*frame, err = b.repo.readSpan(ctx, key, envdb.Span{Offset: ref.Offset, Length: ref.Length}, *frame)
+		if err != nil {
+			return err
+		}
+		open, err := b.repo.codec.unseal(*frame, spot{object: key, ordinal: int64(ref.Index)})
 		if err == nil {
-			plain, err = b.repo.codec.unframe(buf, *frame, ref.Size, ref.SHA256)
+			plain, err = b.repo.codec.unframe(buf, open, ref.Size, ref.SHA256)
 		}
 		return err
 	})
@@ -244,10 +248,14 @@ func (r *Repository) readBlock(ctx context.Context, m *Manifest, block Block, ds
 
 func (r *Repository) readBlockPlain(ctx context.Context, key string, block Block) ([]byte, error) {
 	var sum [sha256.Size]byte
-	if n, err := hex.Decode(sum[:], []byte(block.SHA256)); err != nil || n != len(sum) || block.Length < frameOverhead {
+	if n, err := hex.Decode(sum[:], []byte(block.SHA256)); err != nil || n != len(sum) || block.Length < r.codec.shortest() {
 		return nil, fmt.Errorf("the manifest describes it as %+v", block)
 	}
-	frame, err := r.readSpan(ctx, key, envdb.Span{Offset: block.Offset, Length: block.Length}, nil)
+	stored, err := r.readSpan(ctx, key, envdb.Span{Offset: block.Offset, Length: block.Length}, nil)
+	if err != nil {
+		return nil, err
+	}
+	frame, err := r.codec.unseal(stored, spot{object: key, ordinal: block.Offset})
 	if err != nil {
 		return nil, err
 	}
@@ -278,7 +286,7 @@ func (r *Repository) checkBlock(m *Manifest, block Block, last entry, first bool
 		if !known {
 			return fault("it refers to pack %s, which the manifest does not list", e.pack)
 		}
-		if e.offset < int64(len(packMagic)) || e.length < frameOverhead || e.offset > size-e.length {
+		if e.offset < int64(len(packMagic)) || e.length < r.codec.shortest() || e.offset > size-e.length {
 			return fault("part %q, ordinal %d lies outside pack %s", e.part, e.ordinal, e.pack)
 		}
 		last, first = e, false

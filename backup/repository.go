@@ -9,13 +9,11 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"io/fs"
 	"time"
 
 	"github.com/envdb/envdb"
+	"github.com/envdb/envdb/backup/seal"
 )
-
-const noEncryption = "none"
 
 // largestSmallObject bounds what is read into memory whole without its size
 // being known beforehand: envdb.json, manifests, intents, marks.
@@ -24,49 +22,64 @@ const largestSmallObject = 256 << 20
 // Repository is the backups of one project in a store. Its methods are safe
 // for concurrent use.
 type Repository struct {
-	store envdb.Store
-	keys  layout
-	id    string
-	codec *codec
+	store      envdb.Store
+	keys       layout
+	id         string
+	encryption Encryption
+	pinned     bool // the caller knew the data key beforehand
+	codec      *codec
 }
 
-// description is envdb.json.
-type description struct {
-	Format     int        `json:"format"`
-	Repository string     `json:"repository"`
-	Created    time.Time  `json:"created"`
-	Encryption encryption `json:"encryption"`
-}
-
-type encryption struct {
-	Mode string `json:"mode"`
+// InitOptions says what Init makes if there is no repository yet.
+type InitOptions struct {
+	// Recipients are the first key slots, without what is wrapped; one of them
+	// must belong to an identity of Access. None makes a repository that is not
+	// encrypted, for ever.
+	Recipients []seal.Slot
+	Access     Access
 }
 
 // Init opens the repository in st, and makes it first if there is none.
-func Init(ctx context.Context, st envdb.Store, project string) (*Repository, error) {
-	repo, err := Open(ctx, st, project)
+func Init(ctx context.Context, st envdb.Store, project string, opts InitOptions) (*Repository, error) {
+	repo, err := Open(ctx, st, project, opts.Access)
 	if !errors.Is(err, envdb.ErrNotFound) {
 		return repo, err
+	}
+	if err := opts.check(); err != nil {
+		return nil, err
 	}
 	if err := refuseOrphans(ctx, st, project); err != nil {
 		return nil, err
 	}
-	var id [16]byte
-	if _, err := rand.Read(id[:]); err != nil {
-		return nil, fmt.Errorf("make a repository id: %w", err)
-	}
-	text, err := json.Marshal(description{
-		Format: FormatVersion, Repository: hex.EncodeToString(id[:]),
-		Created: time.Now().UTC().Truncate(time.Second), Encryption: encryption{Mode: noEncryption},
-	})
+	text, err := newDescription(opts.Recipients)
 	if err != nil {
-		return nil, fmt.Errorf("describe the repository: %w", err)
+		return nil, err
 	}
 	_, err = st.Put(ctx, repositoryKey, bytes.NewReader(text), envdb.IfAbsent())
 	if err != nil && !errors.Is(err, envdb.ErrCondition) {
 		return nil, fmt.Errorf("create the repository: %w", err)
 	}
-	return Open(ctx, st, project)
+	return Open(ctx, st, project, opts.Access)
+}
+
+// newDescription returns the envdb.json of a new repository.
+func newDescription(recipients []seal.Slot) ([]byte, error) {
+	var id [16]byte
+	if _, err := rand.Read(id[:]); err != nil {
+		return nil, fmt.Errorf("make a repository id: %w", err)
+	}
+	now := time.Now().UTC().Truncate(time.Second)
+	encryption, err := newEncryption(recipients, now)
+	if err != nil {
+		return nil, err
+	}
+	text, err := json.MarshalIndent(description{
+		Format: FormatVersion, Repository: hex.EncodeToString(id[:]), Created: now, Encryption: encryption,
+	}, "", "  ")
+	if err != nil {
+		return nil, fmt.Errorf("describe the repository: %w", err)
+	}
+	return append(text, '\n'), nil
 }
 
 // refuseOrphans fails if there are backups whose envdb.json was lost.
@@ -83,44 +96,25 @@ func refuseOrphans(ctx context.Context, st envdb.Store, project string) error {
 }
 
 // Open opens the repository in st. Without one the error is ErrNotFound.
-func Open(ctx context.Context, st envdb.Store, project string) (*Repository, error) {
+func Open(ctx context.Context, st envdb.Store, project string, access Access) (*Repository, error) {
 	if err := checkName("project", project); err != nil {
 		return nil, err
 	}
-	text, _, err := readAll(ctx, st, repositoryKey)
-	if errors.Is(err, fs.ErrNotExist) {
-		return nil, envdb.Fail(envdb.ErrNotFound, "the store holds no envdb repository: %w", err).
-			WithNext("run `envdb init`; if there should be backups, check store.url and that its disk is mounted")
-	}
-	if err != nil {
-		return nil, fmt.Errorf("open the repository: %w", err)
-	}
-	var d description
-	if err := json.Unmarshal(text, &d); err != nil || d.Repository == "" || d.Format < 1 {
-		return nil, envdb.Fail(envdb.ErrVerification, "%s is damaged: %v", repositoryKey, errors.Join(err, errors.New("format or repository is missing"))).
-			WithNext("bring it back from a copy of the store")
-	}
-	if err := d.readable(); err != nil {
-		return nil, err
-	}
-	codec, err := newCodec()
+	d, _, _, err := readDescription(ctx, st)
 	if err != nil {
 		return nil, err
 	}
-	return &Repository{store: st, keys: layout{project}, id: d.Repository, codec: codec}, nil
-}
-
-// readable returns an error if a newer envdb made the repository.
-func (d description) readable() error {
-	if d.Format > FormatVersion {
-		return envdb.Fail(envdb.ErrRefused, "the repository has format %d; this envdb reads formats up to %d", d.Format, FormatVersion).
-			WithState("nothing was changed").WithNext("use a newer envdb")
+	codec, err := newCodec(d.Repository)
+	if err != nil {
+		return nil, err
 	}
-	if d.Encryption.Mode != noEncryption {
-		return envdb.Fail(envdb.ErrRefused, "the repository is encrypted (mode %q), which this envdb cannot read", d.Encryption.Mode).
-			WithState("nothing was changed").WithNext("use a newer envdb")
+	if codec.key, err = access.unlock(d.Encryption); err != nil {
+		return nil, err
 	}
-	return nil
+	return &Repository{
+		store: st, keys: layout{project}, id: d.Repository, codec: codec,
+		encryption: d.Encryption.public(), pinned: access.KeyID != "",
+	}, nil
 }
 
 // ID returns the repository's id, which every manifest carries.

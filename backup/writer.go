@@ -77,7 +77,7 @@ func (r *Repository) Create(ctx context.Context, env string, opts CreateOptions)
 		return nil, err
 	}
 	w := &Writer{repo: r, intent: intent, opts: opts, base: base, names: map[string]string{}}
-	w.packer = newPacker(ctx, r.store, intent.ID, func(id PackID) string { return r.keys.pack(env, id) })
+	w.packer = newPacker(ctx, r.store, r.codec, intent.ID, func(id PackID) string { return r.keys.pack(env, id) })
 	return w, nil
 }
 

@@ -135,7 +135,7 @@ func prepareStore(ctx context.Context, c *config.Config) (string, error) {
 	if err := ledger.Probe(ctx, st); err != nil {
 		return "", err
 	}
-	repository, err := backup.Init(ctx, st, c.Project)
+	repository, err := backup.Init(ctx, st, c.Project, backup.InitOptions{})
 	if err != nil {
 		return "", err
 	}

@@ -35,7 +35,7 @@ func newLazyStore(ctx context.Context, c *config.Config) *lazyStore {
 		if err != nil {
 			return opened{}, err
 		}
-		repository, err := backup.Open(ctx, st, c.Project)
+		repository, err := backup.Open(ctx, st, c.Project, backup.Access{})
 		return opened{st, repository}, err
 	})}
 }

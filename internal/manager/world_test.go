@@ -182,7 +182,7 @@ func newWorld(t *testing.T, places ...place) *world {
 	if w.store, err = store.Open(t.Context(), location); err != nil {
 		t.Fatal(problem(err))
 	}
-	if w.repository, err = backup.Init(t.Context(), w.store, w.config.Project); err != nil {
+	if w.repository, err = backup.Init(t.Context(), w.store, w.config.Project, backup.InitOptions{}); err != nil {
 		t.Fatal(problem(err))
 	}
 	w.Manager, w.ledger = w.newManager()
@@ -196,7 +196,7 @@ func (w *world) newManager() (*manager.Manager, *ledger.Ledger) {
 	m := manager.New(manager.Config{
 		Config: w.config, Ledger: l, Log: log, Version: "test",
 		OpenRepository: func(ctx context.Context) (*backup.Repository, error) {
-			return backup.Open(ctx, w.store, w.config.Project)
+			return backup.Open(ctx, w.store, w.config.Project, backup.Access{})
 		},
 	})
 	return m, l

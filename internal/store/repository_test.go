@@ -21,7 +21,7 @@ func TestRepositoryInADirectory(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	repo, err := backup.Init(ctx, st, "acme")
+	repo, err := backup.Init(ctx, st, "acme", backup.InitOptions{})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -1,0 +1,78 @@
+package backup
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
+	"time"
+
+	"github.com/envdb/envdb"
+	"github.com/envdb/envdb/backup/seal"
+)
+
+// description is envdb.json.
+type description struct {
+	Format     int        `json:"format"`
+	Repository string     `json:"repository"`
+	Created    time.Time  `json:"created"`
+	Encryption encryption `json:"encryption"`
+}
+
+type encryption struct {
+	Mode  Mode     `json:"mode"`
+	KeyID string   `json:"key_id,omitempty"`
+	Slots slotList `json:"slots,omitempty"`
+}
+
+// slotList reads what it can of every slot: a damaged one is no reason to lock
+// out the recipients of the others.
+type slotList []seal.Slot
+
+// UnmarshalJSON implements json.Unmarshaler.
+func (l *slotList) UnmarshalJSON(text []byte) error {
+	var raw []json.RawMessage
+	if err := json.Unmarshal(text, &raw); err != nil {
+		return err
+	}
+	*l = make(slotList, len(raw))
+	for i := range raw {
+		if err := json.Unmarshal(raw[i], &(*l)[i]); err != nil {
+			(*l)[i].Wrapped = nil // no identity opens it, and the error names the slot
+		}
+	}
+	return nil
+}
+
+// readDescription reads envdb.json, with its bytes and the tag that a change
+// depends on. One that a newer envdb made is an error.
+func readDescription(ctx context.Context, st envdb.Store) (description, []byte, envdb.Tag, error) {
+	var d description
+	text, object, err := readAll(ctx, st, repositoryKey)
+	if errors.Is(err, fs.ErrNotExist) {
+		return d, nil, "", envdb.Fail(envdb.ErrNotFound, "the store holds no envdb repository: %w", err).
+			WithNext("run `envdb init`; if there should be backups, check store.url and that its disk is mounted")
+	}
+	if err != nil {
+		return d, nil, "", fmt.Errorf("open the repository: %w", err)
+	}
+	if err := json.Unmarshal(text, &d); err != nil || d.Repository == "" || d.Format < 1 {
+		return d, nil, "", envdb.Fail(envdb.ErrVerification, "%s is damaged: %v", repositoryKey, errors.Join(err, errors.New("format or repository is missing"))).
+			WithNext("bring it back from a copy of the store")
+	}
+	return d, text, object.Tag, d.readable()
+}
+
+// readable returns an error if a newer envdb made the repository.
+func (d description) readable() error {
+	if d.Format > FormatVersion {
+		return envdb.Fail(envdb.ErrRefused, "the repository has format %d; this envdb reads formats up to %d", d.Format, FormatVersion).
+			WithState("nothing was changed").WithNext("use a newer envdb")
+	}
+	if mode := d.Encryption.Mode; mode != NotEncrypted && mode != AES256GCM {
+		return envdb.Fail(envdb.ErrRefused, "the repository is encrypted in the mode %q; this envdb knows %s and %s", mode, AES256GCM, NotEncrypted).
+			WithState("nothing was changed").WithNext("use a newer envdb")
+	}
+	return nil
+}
