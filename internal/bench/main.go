@@ -105,6 +105,8 @@ type row struct {
 func rows() []row {
 	return []row{
 		{"backup", 3, (*bench).backups},
+		{"restore", 3, (*bench).restores},
+		{"mirror", 3, (*bench).mirrors},
 	}
 }
 

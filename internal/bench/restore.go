@@ -1,0 +1,194 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"time"
+)
+
+// columns are the two databases on which times are compared.
+func (s scale) columns() []database { return []database{s.shop(), s.log()} }
+
+// restores measures a restore onto an empty server, indexes and statistics
+// included.
+func (b *bench) restores(ctx context.Context, rounds int) (results []result, err error) {
+	for _, db := range b.scale.columns() {
+		r, err := b.restoreOf(ctx, db, rounds)
+		if err != nil {
+			return nil, err
+		}
+		results = append(results, r)
+	}
+	return results, nil
+}
+
+func (b *bench) restoreOf(ctx context.Context, db database, rounds int) (_ result, err error) {
+	want, err := read(ctx, b.source.URL(db.name))
+	if err != nil {
+		return result{}, err
+	}
+	at, err := b.backedUp(ctx, db)
+	if err != nil {
+		return result{}, err
+	}
+	defer func() { err = errors.Join(err, at.remove()) }()
+	dump := filepath.Join(b.work, "dump-"+db.name)
+	defer func() { err = errors.Join(err, os.RemoveAll(dump)) }()
+	if _, err := run(ctx, b.dump(db, dump)); err != nil {
+		return result{}, err
+	}
+	steps := stepTimes{}
+	list, err := b.compete(ctx, rounds, []contender{
+		b.copying("envdb", want, at, steps, at.envdb("restore", "prod@latest", "--onto", b.target.URL(db.name).Reveal())),
+		b.copying("pg_restore, vacuumdb", want, at, nil,
+			b.tool("createdb", "--maintenance-db", b.target.URL("postgres").Reveal(), db.name),
+			b.tool("pg_restore", fmt.Sprintf("-j%d", b.jobs), "-d", b.target.URL(db.name).Reveal(), dump),
+			b.tool("vacuumdb", "-q", "--analyze-only", fmt.Sprintf("-j%d", b.jobs), "-d", b.target.URL(db.name).Reveal())),
+	})
+	if err != nil {
+		return result{}, err
+	}
+	return result{
+		work: "restore", on: db.what, series: list, facts: steps.facts(),
+		verdict: atLeast(list[0].faster(list[1]), 1.2),
+	}, nil
+}
+
+// backedUp returns a site whose store holds one backup of the database.
+func (b *bench) backedUp(ctx context.Context, db database) (*site, error) {
+	at, err := b.newSite(ctx, db, encrypted)
+	if err != nil {
+		return nil, err
+	}
+	_, err = run(ctx, at.envdb("backup", "prod"))
+	return at, err
+}
+
+// mirrors measures a mirror of the newest backup, and one as of now, beside
+// pgcopydb's clone.
+func (b *bench) mirrors(ctx context.Context, rounds int) (results []result, err error) {
+	for _, db := range b.scale.columns() {
+		r, err := b.mirrorOf(ctx, db, rounds)
+		if err != nil {
+			return nil, err
+		}
+		results = append(results, r...)
+	}
+	return results, nil
+}
+
+func (b *bench) mirrorOf(ctx context.Context, db database, rounds int) (_ []result, err error) {
+	want, err := read(ctx, b.source.URL(db.name))
+	if err != nil {
+		return nil, err
+	}
+	at, err := b.backedUp(ctx, db)
+	if err != nil {
+		return nil, err
+	}
+	defer func() { err = errors.Join(err, at.remove()) }()
+	steps, freshSteps := stepTimes{}, stepTimes{}
+	list, err := b.compete(ctx, rounds, []contender{
+		b.copying("envdb mirror", want, at, steps, at.envdb("mirror", "prod", "copy")),
+		b.copying("pgcopydb clone", want, at, nil,
+			b.tool("createdb", "--maintenance-db", b.target.URL("postgres").Reveal(), db.name), b.clone(db)),
+		b.freshMirror(db, want, freshSteps),
+	})
+	if err != nil {
+		return nil, err
+	}
+	ratio := list[1].faster(list[2])
+	return []result{
+		{work: "mirror from the newest backup", on: db.what, series: list[:2], facts: steps.facts(), verdict: atLeast(list[0].faster(list[1]), 1)},
+		{work: "mirror --fresh, into an empty store", on: db.what, series: []series{list[2], list[1]}, facts: freshSteps.facts(),
+			verdict: verdict{target: "1.30× its time or less", got: fmt.Sprintf("%.2f×", ratio), met: ratio <= 1.3}},
+	}, nil
+}
+
+// clone is pgcopydb's command line.
+func (b *bench) clone(db database) command {
+	return command{program: "pgcopydb", args: []string{
+		"clone", "--source", b.source.URL(db.name).Reveal(), "--target", b.target.URL(db.name).Reveal(),
+		"--dir", filepath.Join(b.work, "pgcopydb"), "--restart", "--not-consistent",
+		"--table-jobs", fmt.Sprint(b.jobs), "--index-jobs", fmt.Sprint(b.jobs),
+	}}
+}
+
+// copying runs commands that bring a database into the empty target, and
+// compares what is there then with what is wanted.
+func (b *bench) copying(who string, want content, at *site, steps stepTimes, commands ...command) contender {
+	return contender{who, func(ctx context.Context) (Sample, command, error) {
+		last := commands[len(commands)-1]
+		if err := b.dropAll(ctx); err != nil {
+			return Sample{}, last, err
+		}
+		sample, err := b.measure(ctx, commands...)
+		if err != nil {
+			return sample, last, err
+		}
+		if err := steps.add(ctx, at, sample); err != nil {
+			return sample, last, err
+		}
+		return sample, last, same(ctx, b.target.URL(at.db.name), want)
+	}}
+}
+
+// freshMirror is a mirror as of now by a site that holds no backup yet.
+func (b *bench) freshMirror(db database, want content, steps stepTimes) contender {
+	return contender{"envdb mirror --fresh", func(ctx context.Context) (Sample, command, error) {
+		at, err := b.newSite(ctx, db, encrypted)
+		if err != nil {
+			return Sample{}, command{}, err
+		}
+		defer at.remove()
+		return b.copying("", want, at, steps, at.envdb("mirror", "prod", "copy", "--fresh")).round(ctx)
+	}}
+}
+
+// stepTimes are the times of envdb's own steps, as its records have them.
+type stepTimes map[string][]time.Duration
+
+// add reads the record of the run that the sample is of. Nil steps want none.
+func (t stepTimes) add(ctx context.Context, at *site, s Sample) error {
+	if t == nil {
+		return nil
+	}
+	made, err := answer[taken](s)
+	if err != nil {
+		return err
+	}
+	shown, err := run(ctx, at.envdb("runs", "show", made.Run))
+	if err != nil {
+		return err
+	}
+	report, err := answer[struct {
+		Run struct {
+			Steps []struct {
+				Name string        `json:"name"`
+				Took time.Duration `json:"took_ns"`
+			} `json:"steps"`
+		} `json:"run"`
+	}](shown)
+	if err != nil {
+		return err
+	}
+	if len(report.Run.Steps) == 0 {
+		return fmt.Errorf("the record of the run %s has no steps: %s", made.Run, shown.Output)
+	}
+	for _, step := range report.Run.Steps {
+		t[step.Name] = append(t[step.Name], step.Took)
+	}
+	return nil
+}
+
+// facts returns the median of each step, as one fact.
+func (t stepTimes) facts() []fact {
+	var list []string
+	for _, name := range sortedKeys(t) {
+		list = append(list, name+" "+seconds(median(t[name]))+" s")
+	}
+	return []fact{{"steps of envdb", join(list)}}
+}
