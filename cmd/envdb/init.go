@@ -88,7 +88,7 @@ func (a *app) writeConfig(ctx context.Context, path string, opts initOptions) (*
 	if err != nil {
 		return nil, err
 	}
-	measured := config.Measured{Project: opts.project, StoreURL: store, SourceURL: opts.url, TargetURL: opts.target}
+	measured := config.Measured{Project: opts.project, Store: config.Store{URL: store}, SourceURL: opts.url, TargetURL: opts.target}
 	if opts.url != "" {
 		url, err := config.Process().ResolveURL(opts.url)
 		if err != nil {

@@ -48,11 +48,11 @@ func (l *lazyStore) repository(context.Context) (*backup.Repository, error) {
 
 // openStore opens the configured store, with or without a repository in it.
 func openStore(ctx context.Context, c *config.Config) (envdb.Store, error) {
-	url, err := c.StoreURL()
+	at, err := c.Store()
 	if err != nil {
 		return nil, err
 	}
-	return store.Open(ctx, url)
+	return store.Open(ctx, at.URL)
 }
 
 // Put implements envdb.Store.

@@ -27,8 +27,7 @@ type Config struct {
 	// does less with a key than one may think.
 	Warnings, Notes []Warning
 
-	store        text
-	storeDir     string // relative paths in the store's URL start here
+	store        storeDeclaration
 	environments []*declaration
 	get          lookup
 }
@@ -60,7 +59,7 @@ func (l Loader) parse(path string, content []byte, flags *pflag.FlagSet) (*Confi
 	if err != nil {
 		return nil, err
 	}
-	c := &Config{Path: abs, Jobs: defaultJobs(), Home: l.defaultHome(), storeDir: doc.dir, get: l.lookup}
+	c := &Config{Path: abs, Jobs: defaultJobs(), Home: l.defaultHome(), store: storeDeclaration{dir: doc.dir}, get: l.lookup}
 	c.read(root)
 	if len(doc.faults) > 0 {
 		return nil, doc.faults.problem(envdb.ErrMisuse)
@@ -79,10 +78,8 @@ func defaultJobs() int { return min(max(runtime.NumCPU(), 2), 4) }
 // read reads the whole file into c, and records its faults.
 func (c *Config) read(root value) {
 	seen := root.object(fields{
-		"project": func(v value) { c.Project = v.name() },
-		"store": func(v value) {
-			v.object(fields{"url": func(v value) { c.store = v.storeURL() }})
-		},
+		"project":      func(v value) { c.Project = v.name() },
+		"store":        c.readStore,
 		"jobs":         func(v value) { c.Jobs = v.jobs() },
 		"home":         func(v value) { c.Home = v.directory() },
 		"environments": c.readEnvironments,
@@ -189,7 +186,7 @@ func (c *Config) variables() map[string]bool {
 			}
 		}
 	}
-	add(c.store)
+	add(c.store.url, c.store.endpoint, c.store.region, c.store.singleWriter, c.store.identity)
 	for _, d := range c.environments {
 		add(d.url, d.directURL, d.pooler, d.maintenanceDB, d.poolerDatabase)
 		add(slices.Collect(maps.Values(d.settings))...)

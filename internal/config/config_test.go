@@ -128,12 +128,12 @@ func TestGoodFile(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	store, err := c.StoreURL()
+	store, err := c.Store()
 	if err != nil {
 		t.Fatal(err)
 	}
 	var b strings.Builder
-	fmt.Fprintf(&b, "project %s, store %s, jobs %d, home %s, names %q\n", c.Project, store, c.Jobs, c.Home, c.Names())
+	fmt.Fprintf(&b, "project %s, store %s, jobs %d, home %s, names %q\n", c.Project, store.URL, c.Jobs, c.Home, c.Names())
 	for _, w := range c.Warnings {
 		fmt.Fprintf(&b, "warning: %s\n", w)
 	}
@@ -306,12 +306,12 @@ func TestOverlays(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	store, err := c.StoreURL()
+	store, err := c.Store()
 	if err != nil {
 		t.Fatal(err)
 	}
-	if c.Project != "from.Env" || c.Jobs != 7 || c.Home != "/var/x" || store != filepath.Join(l.WorkDir, "other") {
-		t.Errorf("project %s, jobs %d, home %s, store %s", c.Project, c.Jobs, c.Home, store)
+	if c.Project != "from.Env" || c.Jobs != 7 || c.Home != "/var/x" || store.URL != filepath.Join(l.WorkDir, "other") {
+		t.Errorf("project %s, jobs %d, home %s, store %s", c.Project, c.Jobs, c.Home, store.URL)
 	}
 	if env := c.Environments()[0]; env.Jobs != 7 {
 		t.Errorf("jobs of %s: %d", env.Name, env.Jobs)
@@ -329,8 +329,8 @@ func TestOverlays(t *testing.T) {
 func TestOverlaysNeedNoKeyInTheFile(t *testing.T) {
 	t.Parallel()
 	c := load(t, "environments: {qa: {tier: qa, url: \"${QA}\"}}\n", "ENVDB_PROJECT=p", "ENVDB_STORE_URL=file:///s%20x")
-	if store, err := c.StoreURL(); err != nil || store != "/s x" || c.Project != "p" {
-		t.Errorf("project %s, store %s, %v", c.Project, store, err)
+	if store, err := c.Store(); err != nil || store.URL != "/s x" || c.Project != "p" {
+		t.Errorf("project %s, store %s, %v", c.Project, store.URL, err)
 	}
 }
 
@@ -340,7 +340,6 @@ func TestBadOverlays(t *testing.T) {
 		"ENVDB_JOBS=many":               `ENVDB_JOBS: "many" is not a number from 1 to 128`,
 		"ENVDB_JOBS=0":                  `ENVDB_JOBS: "0" is not a number from 1 to 128`,
 		"ENVDB_PROJECT=a b":             `ENVDB_PROJECT: name "a b" holds ' '`,
-		"ENVDB_STORE_URL=s3://bucket/x": "ENVDB_STORE_URL: is an S3 URL, and this version of envdb has no S3 store",
 		"ENVDB_STORE_URL=file://host/x": "ENVDB_STORE_URL: names the host host",
 		"ENVDB_STORE_URL=sftp://host/x": "ENVDB_STORE_URL: has the unknown scheme sftp",
 		"ENVDB_STORE_URL=~/x":           "ENVDB_STORE_URL: begins with ~, which is not expanded",
@@ -362,15 +361,15 @@ func TestStoreByReference(t *testing.T) {
 	if _, err := c.Environment("qa"); err != nil {
 		t.Errorf("an environment needs the store: %v", err)
 	}
-	if _, err := c.StoreURL(); !errors.Is(err, config.ErrUnset) {
+	if _, err := c.Store(); !errors.Is(err, config.ErrUnset) {
 		t.Errorf("got %v, want ErrUnset", err)
 	}
 	c = load(t, strings.ReplaceAll(small, "url: store", "url: env:DIR"), "DIR=file:///backups/./x")
-	if store, err := c.StoreURL(); err != nil || store != "/backups/x" {
-		t.Errorf("got %s, %v", store, err)
+	if store, err := c.Store(); err != nil || store.URL != "/backups/x" {
+		t.Errorf("got %s, %v", store.URL, err)
 	}
-	c = load(t, strings.ReplaceAll(small, "url: store", "url: env:DIR"), "DIR=s3://backups/x")
-	if _, err := c.StoreURL(); err == nil || err.Error() != "store.url is an S3 URL, and this version of envdb has no S3 store" {
+	c = load(t, strings.ReplaceAll(small, "url: store", "url: env:DIR"), "DIR=s3://key:hunter2@backups/x")
+	if _, err := c.Store(); err == nil || err.Error() != "store.url holds credentials (or an @), which do not belong into it" {
 		t.Errorf("got %v", err)
 	}
 }
@@ -403,8 +402,8 @@ func TestWhereTheFileIs(t *testing.T) {
 		if c.Project != strings.ReplaceAll(file, "/", "-") || c.Path != filepath.Join(dir, file) {
 			t.Errorf("found %s with %s, want %s", c.Path, c.Project, file)
 		}
-		if store, err := c.StoreURL(); err != nil || store != filepath.Join(filepath.Dir(c.Path), "store") {
-			t.Errorf("the store of %s is %s, %v", file, store, err)
+		if store, err := c.Store(); err != nil || store.URL != filepath.Join(filepath.Dir(c.Path), "store") {
+			t.Errorf("the store of %s is %s, %v", file, store.URL, err)
 		}
 	}
 	for _, path := range []string{"none.yaml", "."} {

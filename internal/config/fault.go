@@ -72,8 +72,10 @@ func (w Warning) String() string {
 }
 
 // secrets are the places where a line of the file may show a password: in the
-// authority of a URL, and as the value of a telling key.
+// authority of a URL, as the value of a telling key, and in an age identity.
 var secrets = []*regexp.Regexp{
+	regexp.MustCompile(`(s3://)([^\s]*)(@)`),
+	regexp.MustCompile(`(?i)(AGE-SECRET-KEY-)([A-Z0-9-]+)()`),
 	regexp.MustCompile(`(://[^:/@\s]*:)([^\s]*)(@)`),
 	regexp.MustCompile(`(?i)((?:password|passwd|passphrase|secret|token)["']?\s*[:=]\s*)('(?:[^'\\]|\\.)*'|"(?:[^"\\]|\\.)*"|[^\s&,}]+)()`),
 }

@@ -27,6 +27,13 @@ func overlays() []overlaid {
 	return []overlaid{
 		{"project", "ENVDB_PROJECT", "project", setProject},
 		{"store.url", "ENVDB_STORE_URL", "store", setStore},
+		{"store.endpoint", "ENVDB_STORE_ENDPOINT", "endpoint", setStoreText(checkEndpoint, func(s *storeDeclaration) *text { return &s.endpoint })},
+		{"store.region", "ENVDB_STORE_REGION", "region", setStoreText(checkRegion, func(s *storeDeclaration) *text { return &s.region })},
+		{"store.profile", "ENVDB_STORE_PROFILE", "profile", setProfile},
+		{"store.path_style", "ENVDB_STORE_PATH_STYLE", "path-style", setPathStyle},
+		{"store.single_writer", "ENVDB_STORE_SINGLE_WRITER", "single-writer", setStoreText(checkWriter, func(s *storeDeclaration) *text { return &s.singleWriter })},
+		{"store.encryption.identity", "ENVDB_STORE_ENCRYPTION_IDENTITY", "identity", setIdentity},
+		{"store.encryption.key_id", "ENVDB_STORE_ENCRYPTION_KEY_ID", "key-id", setKeyID},
 		{"jobs", "ENVDB_JOBS", "jobs", setJobs},
 		{"home", "ENVDB_HOME", "home", setHome},
 	}
@@ -47,11 +54,16 @@ func (c *Config) overlay(l Loader, doc *document, flags *pflag.FlagSet) error {
 			return envdb.Fail(envdb.ErrMisuse, "%s: %w", o.origin(flags), err).WithState("nothing was changed")
 		}
 	}
+	if err := c.checkOverlaidStore(v, flags); err != nil {
+		return err
+	}
 	switch {
 	case c.Project == "":
 		return missing(doc, "project", "write project: NAME, the name of your product; it keeps projects apart in one store")
-	case c.store.empty():
-		return missing(doc, "store.url", "write store: {url: file:///var/lib/envdb/store}")
+	case c.store.url.empty():
+		return missing(doc, "store.url", "write store: {url: s3://bucket/prefix}, or {url: file:///var/lib/envdb/store}")
+	case c.store.identity.empty() && c.store.keyID != "":
+		return missing(doc, "store.encryption.identity", "write encryption: {identity: file:"+IdentityFile+"} below store")
 	}
 	return nil
 }
@@ -99,14 +111,6 @@ func (o overlaid) origin(flags *pflag.FlagSet) string {
 func setProject(c *Config, _ Loader, held string) error {
 	c.Project = held
 	return envdb.CheckName(held)
-}
-
-func setStore(c *Config, l Loader, held string) error {
-	if _, wrong, next := directoryOf(held); wrong != "" {
-		return envdb.Fail(envdb.ErrMisuse, "%s", wrong).WithNext("%s", next)
-	}
-	c.store, c.storeDir = text{raw: held}, l.WorkDir
-	return nil
 }
 
 func setJobs(c *Config, _ Loader, held string) error {

@@ -119,11 +119,7 @@ const mostSecret = 64 << 10
 
 // file returns the content of file:PATH without the newline at its end.
 func (t text) file() (string, error) {
-	path := strings.TrimPrefix(t.raw, "file:")
-	if !filepath.IsAbs(path) {
-		path = filepath.Join(t.doc.dir, path)
-	}
-	path = filepath.Clean(path)
+	path := t.path()
 	info, err := os.Stat(path)
 	switch {
 	case err != nil:
@@ -142,13 +138,26 @@ func (t text) file() (string, error) {
 	return held, nil
 }
 
+// path returns the absolute path in file:PATH.
+func (t text) path() string {
+	path := strings.TrimPrefix(t.raw, "file:")
+	if !filepath.IsAbs(path) {
+		path = filepath.Join(t.doc.dir, path)
+	}
+	return filepath.Clean(path)
+}
+
 // unset returns the error of a reference that leads nowhere.
 func (t text) unset(next, format string, args ...any) error {
 	return t.problem(fmt.Sprintf(format, args...), next, ErrUnset)
 }
 
-// problem returns an error about the text's place in the file.
+// problem returns an error about the text's place in the file, or about the
+// variable or flag that it came from.
 func (t text) problem(message, next string, cause error) error {
+	if t.doc.name == "" {
+		return &envdb.Problem{Kind: envdb.ErrPreflight, Text: t.sentence(message), Err: cause, State: "nothing was changed", Next: next}
+	}
 	f := t.doc.faultAt(t.at(), "", t.sentence(message))
 	return &envdb.Problem{
 		Kind: envdb.ErrPreflight, Text: f.Error(), Err: errors.Join(Faults{f}, cause),

@@ -7,11 +7,6 @@ var notInThisVersion = map[string]string{
 	"drills":    "drills (rehearsed restores)",
 	"variables": "comparison of variables",
 
-	"store.endpoint":      "S3 store; use a directory",
-	"store.encryption":    "encryption",
-	"store.single_writer": "S3 store; use a directory",
-	"store.region":        "S3 store; use a directory",
-
 	"environments.*.seed":    "seeding (migrations and fixtures)",
 	"environments.*.ttl":     "expiry of environments",
 	"environments.*.access":  "management of access",

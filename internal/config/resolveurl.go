@@ -1,10 +1,6 @@
 package config
 
-import (
-	"errors"
-
-	"github.com/envdb/envdb"
-)
+import "github.com/envdb/envdb"
 
 // ResolveURL returns the connection string that a person gave on a command
 // line: as it is, as env:NAME, as file:PATH, or with ${NAME} in it. The errors
@@ -12,10 +8,9 @@ import (
 func (l Loader) ResolveURL(given string) (envdb.ConnString, error) {
 	t := text{value: value{doc: &document{dir: l.WorkDir}, path: "the URL"}, raw: given}
 	held, err := t.resolve(l.lookup)
-	var faults Faults
-	if errors.As(err, &faults) {
+	if err != nil {
 		_, next := envdb.Advice(err)
-		return "", &envdb.Problem{Kind: envdb.ErrMisuse, Text: faults[0].Message, Err: ErrUnset, State: "nothing was changed", Next: next}
+		return "", &envdb.Problem{Kind: envdb.ErrMisuse, Text: err.Error(), Err: ErrUnset, State: "nothing was changed", Next: next}
 	}
 	if wrong, next := checkConnection(held); wrong != "" {
 		return "", envdb.Fail(envdb.ErrMisuse, "the URL %s", wrong).WithState("nothing was changed").WithNext("%s", next)

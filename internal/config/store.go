@@ -1,77 +1,148 @@
 package config
 
 import (
-	"net/url"
 	"path/filepath"
 	"strings"
 
 	"github.com/envdb/envdb"
 )
 
-// storeURL reads where the store is.
-func (v value) storeURL() text {
+// Store is where backups, runs and leases live, and how it is reached.
+type Store struct {
+	// URL is s3://bucket/prefix, or the absolute path of a directory. What
+	// follows is of S3 only, and empty for a directory.
+	URL string
+	// Endpoint is the URL of an S3 service that is not AWS's.
+	Endpoint string
+	// Region is empty where AWS's own configuration says it.
+	Region string
+	// Profile is the kind of service, or empty to find it out: one of Profiles.
+	Profile string
+	// PathStyle says whether the bucket stands in the path of requests, not in
+	// the host's name; nil leaves it to the profile.
+	PathStyle *bool
+	// SingleWriter names the one machine that writes to a service without
+	// conditional writes; empty where conditions hold.
+	SingleWriter string
+}
+
+// S3 reports whether the store is a bucket.
+func (s Store) S3() bool { return isS3(s.URL) }
+
+// Profiles returns the kinds of S3 service that store.profile may name.
+func Profiles() []string { return []string{"aws", "r2", "ceph", "backblaze", "versitygw", "generic"} }
+
+// storeDeclaration is the section "store" before its references are resolved.
+type storeDeclaration struct {
+	url, endpoint, region, singleWriter text
+	profile                             string
+	pathStyle                           *bool
+
+	identity text
+	keyID    string
+
+	dir string // a relative path in url starts here
+	// moved is set when the url was given by a variable or a flag: then what
+	// the file says of S3 may be of another store.
+	moved bool
+}
+
+// s3Keys are the keys of the section that a directory does not have.
+var s3Keys = []string{"endpoint", "region", "profile", "path_style", "single_writer"}
+
+// readStore reads the section of that name.
+func (c *Config) readStore(v value) {
+	s := &c.store
+	seen := v.object(fields{
+		"url":           func(v value) { s.url = v.checked(checkStoreURL) },
+		"endpoint":      func(v value) { s.endpoint = v.endpoint() },
+		"region":        func(v value) { s.region = v.checked(checkRegion) },
+		"profile":       func(v value) { s.profile = v.choice("profile", Profiles()...) },
+		"path_style":    func(v value) { b := v.boolean(); s.pathStyle = &b },
+		"single_writer": func(v value) { s.singleWriter = v.checked(checkWriter) },
+		"encryption":    c.readEncryption,
+	})
+	if s.url.empty() || s.url.refers() || isS3(s.url.raw) {
+		return // with references it is looked at when they are resolved
+	}
+	for _, key := range s3Keys {
+		if e, found := seen[key]; found {
+			v.doc.fault(e.at, "remove it, or write url: s3://bucket/prefix", "%s: is for S3, and the store is a directory", e.path)
+		}
+	}
+}
+
+// checked reads a scalar that may hold references. One that holds none is
+// checked here, the others when they are resolved.
+func (v value) checked(check func(string) (wrong, next string)) text {
 	t := v.references()
 	if t.empty() || len(t.variables()) > 0 {
 		return t
 	}
-	if _, wrong, next := directoryOf(t.raw); wrong != "" {
+	if wrong, next := check(t.raw); wrong != "" {
 		v.hint(next, "%s", wrong)
 	}
 	return t
 }
 
-// StoreURL returns the store's directory as an absolute path. Only what needs
-// the store asks for it: a rollback works without.
-func (c *Config) StoreURL() (string, error) {
-	held := c.store.raw
-	var err error
-	if c.store.doc != nil && len(c.store.variables()) > 0 {
-		if held, err = c.store.resolveStore(c.get); err != nil {
-			return "", err
+// Store returns the store with its references resolved. Only what needs the
+// store asks for it: a rollback works without.
+func (c *Config) Store() (Store, error) {
+	d := &c.store
+	s := Store{Profile: d.profile, PathStyle: d.pathStyle}
+	for _, f := range []struct {
+		from  text
+		key   string
+		check func(string) (wrong, next string)
+		to    *string
+	}{
+		{d.url, "url", checkStoreURL, &s.URL},
+		{d.endpoint, "endpoint", checkEndpoint, &s.Endpoint},
+		{d.region, "region", checkRegion, &s.Region},
+		{d.singleWriter, "single_writer", checkWriter, &s.SingleWriter},
+	} {
+		if f.from.empty() {
+			continue
 		}
+		held, err := f.from.resolveStore(c.get)
+		if err != nil {
+			return Store{}, err
+		}
+		if wrong, next := f.check(held); wrong != "" {
+			return Store{}, envdb.Fail(envdb.ErrMisuse, "store.%s %s", f.key, wrong).WithState("nothing was changed").WithNext("%s", next)
+		}
+		*f.to = held
 	}
-	path, wrong, next := directoryOf(held)
-	if wrong != "" {
-		return "", envdb.Fail(envdb.ErrMisuse, "store.url %s", wrong).WithState("nothing was changed").WithNext("%s", next)
+	if s.S3() {
+		s.URL = strings.TrimRight(s.URL, "/")
+		return s, nil
 	}
+	return d.directory(s)
+}
+
+// directory returns the store s, whose URL names a directory.
+func (d *storeDeclaration) directory(s Store) (Store, error) {
+	given := s
+	given.URL = ""
+	if given != (Store{}) && !d.moved {
+		return Store{}, envdb.Fail(envdb.ErrMisuse, "store: %s are for S3, and store.url leads to a directory", strings.Join(s3Keys, ", ")).
+			WithState("nothing was changed").WithNext("remove them from the configuration, or let store.url be s3://bucket/prefix")
+	}
+	path, _, _ := directoryOf(s.URL)
 	if !filepath.IsAbs(path) {
-		path = filepath.Join(c.storeDir, path)
+		path = filepath.Join(d.dir, path)
 	}
-	return filepath.Clean(path), nil
+	return Store{URL: filepath.Clean(path)}, nil
 }
 
 // resolveStore resolves references; here file: begins a URL, not a reference.
+// What a variable or a flag gave has none.
 func (t text) resolveStore(get lookup) (string, error) {
+	if t.doc == nil {
+		return t.raw, nil
+	}
 	if name, whole := strings.CutPrefix(t.raw, "env:"); whole {
 		return t.variable(name, get)
 	}
 	return t.expand(get)
-}
-
-// directoryOf returns the directory that a store's URL names, or what is wrong
-// with it and what to write instead.
-func directoryOf(raw string) (path, wrong, next string) {
-	const example = "write a directory: file:///var/lib/envdb/store, or its path"
-	scheme, rest, found := strings.Cut(raw, "://")
-	switch {
-	case raw == "":
-		return "", "is missing", example
-	case found && scheme == "s3":
-		return "", "is an S3 URL, and this version of envdb has no S3 store", example
-	case found && scheme != "file":
-		return "", "has the unknown scheme " + scheme, example
-	case strings.HasPrefix(raw, "~"):
-		return "", "begins with ~, which is not expanded", "write the whole path, or ${HOME}/…"
-	case !found:
-		return strings.TrimPrefix(raw, "file:"), "", ""
-	}
-	host, path, _ := strings.Cut(rest, "/")
-	if host != "" && host != "localhost" {
-		return "", "names the host " + host, "file:// takes three slashes before an absolute path"
-	}
-	path, err := url.PathUnescape("/" + path)
-	if err != nil {
-		return "", "has a % that is not followed by two hexadecimal digits", "percent-encode % as %25"
-	}
-	return path, "", ""
 }

@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"regexp"
+	"strconv"
 	"strings"
 	"text/template"
 	"time"
@@ -26,28 +27,34 @@ func Templates() []string { return []string{"full", "mini"} }
 // Measured is what `envdb init` found out for the file that it writes. Facts
 // that were not measured are left out of the file.
 type Measured struct {
-	Project  string
-	StoreURL string
+	Project string `json:"project"`
+	Store   Store  `json:"store"`
+	// Identity is the reference to the identity that opens the store, KeyID the
+	// fingerprint of its data key; empty for a store that is not encrypted.
+	Identity string `json:"identity,omitempty"`
+	KeyID    string `json:"key_id,omitempty"`
 	// SourceURL and TargetURL are references, e.g. ${PROD_DATABASE_URL}; empty
 	// means variables named after the environments.
-	SourceURL, TargetURL string
+	SourceURL string `json:"source_url,omitempty"`
+	TargetURL string `json:"target_url,omitempty"`
 
 	// Database and ServerVersion describe the source, Size is in bytes.
-	Database      string
-	ServerVersion string
-	Size          int64
+	Database      string `json:"database,omitempty"`
+	ServerVersion string `json:"server_version,omitempty"`
+	Size          int64  `json:"size,omitempty"`
 	// BackupDuration is the median, measured or estimated.
-	BackupDuration time.Duration
+	BackupDuration time.Duration `json:"backup_duration_ns,omitempty"`
 	// Ladder is what is wanted; empty means the default. Render writes the
 	// rungs that fit BackupDuration.
-	Ladder schedule.Ladder
+	Ladder schedule.Ladder `json:"-"`
 }
 
 // sheet is what a template sees: texts that stand in YAML as they are.
 type sheet struct {
-	Project, StoreURL, SourceURL, TargetURL string
-	Ladder, MaxDuty                         string
-	Facts, LadderFacts                      []string
+	Project, SourceURL, TargetURL string
+	Store                         []string
+	Ladder, MaxDuty               string
+	Facts, LadderFacts            []string
 }
 
 // Render returns a commented configuration that Load accepts. It refuses what
@@ -110,10 +117,35 @@ func (m Measured) sheet(name string) sheet {
 	}
 	kept, suspended := ladder.Fit(m.BackupDuration, schedule.DefaultMaxDuty)
 	return sheet{
-		Project: scalar(m.Project), StoreURL: scalar(m.StoreURL), SourceURL: scalar(source), TargetURL: scalar(target),
+		Project: scalar(m.Project), SourceURL: scalar(source), TargetURL: scalar(target), Store: m.storeLines(),
 		Ladder: kept.String(), MaxDuty: fmt.Sprintf("%g%%", 100*schedule.DefaultMaxDuty),
 		Facts: m.facts(), LadderFacts: m.ladderFacts(suspended),
 	}
+}
+
+// storeLines are the keys of the section "store" that have a value.
+func (m Measured) storeLines() []string {
+	lines := []string{"url: " + scalar(m.Store.URL)}
+	add := func(key, held string) {
+		if held != "" {
+			lines = append(lines, key+": "+scalar(held))
+		}
+	}
+	add("endpoint", m.Store.Endpoint)
+	add("region", m.Store.Region)
+	add("profile", m.Store.Profile)
+	if m.Store.PathStyle != nil {
+		lines = append(lines, "path_style: "+strconv.FormatBool(*m.Store.PathStyle))
+	}
+	add("single_writer", m.Store.SingleWriter)
+	if m.Identity != "" {
+		lines = append(lines,
+			"# Backups are sealed here, before they are stored. Who loses every key",
+			"# loses every backup. key_id says which data key is the right one.",
+			fmt.Sprintf("encryption: {identity: %s, key_id: %q}", scalar(m.Identity), m.KeyID),
+		)
+	}
+	return lines
 }
 
 // facts says what the source is.
@@ -145,7 +177,7 @@ func (m Measured) ladderFacts(suspended schedule.Ladder) []string {
 }
 
 // plainScalar is text that YAML takes for itself without quotes.
-var plainScalar = regexp.MustCompile(`^(\$\{[A-Za-z_]\w*\}|[A-Za-z/][A-Za-z0-9._/-]*|(env|file):[A-Za-z0-9._/-]+|file:///[A-Za-z0-9._/-]+)$`)
+var plainScalar = regexp.MustCompile(`^(\$\{[A-Za-z_]\w*\}|[A-Za-z/][A-Za-z0-9._/-]*|(env|file):[A-Za-z0-9._/-]+|(file|s3|https?)://[A-Za-z0-9._:/-]+)$`)
 
 // yamlWords are plain texts that YAML takes for something else.
 var yamlWords = regexp.MustCompile(`(?i)^(true|false|null|yes|no|on|off|y|n)$`)

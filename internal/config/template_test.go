@@ -13,11 +13,11 @@ import (
 func TestTemplates(t *testing.T) {
 	t.Parallel()
 	measured := config.Measured{
-		Project: "acme", StoreURL: "/var/lib/envdb/store", Database: "shop", Size: 3 << 30, ServerVersion: "15.18", BackupDuration: 40 * time.Second,
+		Project: "acme", Store: config.Store{URL: "/var/lib/envdb/store"}, Database: "shop", Size: 3 << 30, ServerVersion: "15.18", BackupDuration: 40 * time.Second,
 	}
 	for name, m := range map[string]config.Measured{
 		"measured":   measured,
-		"unmeasured": {Project: "acme", StoreURL: "./store", SourceURL: "env:SOURCE", TargetURL: "file:/etc/envdb/target"},
+		"unmeasured": {Project: "acme", Store: config.Store{URL: "./store"}, SourceURL: "env:SOURCE", TargetURL: "file:/etc/envdb/target"},
 	} {
 		for _, template := range config.Templates() {
 			text, err := config.Render(template, m)
@@ -26,8 +26,8 @@ func TestTemplates(t *testing.T) {
 			}
 			golden(t, "testdata/"+template+"."+name+".golden", string(text))
 			c := load(t, string(text))
-			if store, err := c.StoreURL(); err != nil || !strings.HasSuffix(store, "/store") || c.Project != "acme" || len(c.Names()) != 2 {
-				t.Errorf("%s: %s in %s, %v", template, c.Project, store, err)
+			if store, err := c.Store(); err != nil || !strings.HasSuffix(store.URL, "/store") || c.Project != "acme" || len(c.Names()) != 2 {
+				t.Errorf("%s: %s in %+v, %v", template, c.Project, store, err)
 			}
 			if source, target := c.Environments()[0], c.Environments()[1]; !source.Protected() || target.Protected() || target.Mirror.From != source.Name {
 				t.Errorf("%s: from %+v to %+v", template, source, target)
@@ -39,7 +39,7 @@ func TestTemplates(t *testing.T) {
 // What stands in comments is read too, once it is uncommented.
 func TestTemplatesAreRightInTheirComments(t *testing.T) {
 	t.Parallel()
-	text, err := config.Render("full", config.Measured{Project: "acme", StoreURL: "store"})
+	text, err := config.Render("full", config.Measured{Project: "acme", Store: config.Store{URL: "store"}})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -62,21 +62,21 @@ func TestTemplatesAreRightInTheirComments(t *testing.T) {
 
 func TestRenderQuotesAndRefuses(t *testing.T) {
 	t.Parallel()
-	text, err := config.Render("mini", config.Measured{Project: "null", StoreURL: "/a b: #\"x", Database: "evil\nenvironments: {}", Size: 1, TargetURL: "host=h dbname=d user='#x'"})
+	text, err := config.Render("mini", config.Measured{Project: "null", Store: config.Store{URL: "/a b: #\"x"}, Database: "evil\nenvironments: {}", Size: 1, TargetURL: "host=h dbname=d user='#x'"})
 	if err != nil {
 		t.Fatal(err)
 	}
 	c := load(t, string(text))
-	if store, err := c.StoreURL(); err != nil || store != `/a b: #"x` || c.Project != "null" {
-		t.Errorf("store %s, project %s, %v", store, c.Project, err)
+	if store, err := c.Store(); err != nil || store.URL != `/a b: #"x` || c.Project != "null" {
+		t.Errorf("store %+v, project %s, %v", store, c.Project, err)
 	}
 	for name, m := range map[string]config.Measured{
-		"name":     {Project: "a/b", StoreURL: "s"},
-		"store":    {Project: "a", StoreURL: "s3://x"},
+		"name":     {Project: "a/b", Store: config.Store{URL: "s"}},
+		"store":    {Project: "a", Store: config.Store{URL: "s3://"}},
 		"nothing":  {},
-		"url":      {Project: "a", StoreURL: "s", SourceURL: "nonsense"},
-		"twins":    {Project: "a", StoreURL: "s", SourceURL: "${A}", TargetURL: "${A}"},
-		"password": {Project: "a", StoreURL: "s", SourceURL: "postgres://u:hunter2@h/db"},
+		"url":      {Project: "a", Store: config.Store{URL: "s"}, SourceURL: "nonsense"},
+		"twins":    {Project: "a", Store: config.Store{URL: "s"}, SourceURL: "${A}", TargetURL: "${A}"},
+		"password": {Project: "a", Store: config.Store{URL: "s"}, SourceURL: "postgres://u:hunter2@h/db"},
 	} {
 		if text, err := config.Render("full", m); !errors.Is(err, envdb.ErrMisuse) || text != nil || strings.Contains(err.Error(), "hunter2") {
 			t.Errorf("%s: %v", name, err)

@@ -68,7 +68,7 @@ func (v value) hint(hint, format string, args ...any) {
 }
 
 // predicate is the beginning of a message whose subject is the value.
-var predicate = regexp.MustCompile(`^(is|has|names|begins) `)
+var predicate = regexp.MustCompile(`^(is|has|names|begins|holds) `)
 
 // sentence puts the value's path before a message.
 func (v value) sentence(message string) string {

@@ -175,11 +175,11 @@ func newWorld(t *testing.T, places ...place) *world {
 	if w.config, err = config.Load(w.path("envdb.yaml"), nil); err != nil {
 		t.Fatalf("%s\n%s", problem(err), b.String())
 	}
-	location, err := w.config.StoreURL()
+	location, err := w.config.Store()
 	if err != nil {
 		t.Fatal(problem(err))
 	}
-	if w.store, err = store.Open(t.Context(), location); err != nil {
+	if w.store, err = store.Open(t.Context(), location.URL); err != nil {
 		t.Fatal(problem(err))
 	}
 	if w.repository, err = backup.Init(t.Context(), w.store, w.config.Project, backup.InitOptions{}); err != nil {
