@@ -25,7 +25,7 @@ type sourcePackage struct {
 }
 
 // public are the packages that other programs may import.
-var public = []string{".", "backup", "restore", "seed", "schedule", "fixtures"}
+var public = []string{".", "backup", "backup/seal", "restore", "seed", "schedule", "fixtures"}
 
 // onlyIn says which packages alone may import what, by prefix of the path.
 // A "/" at the end of an importer lets in the packages below it.
@@ -34,6 +34,7 @@ var onlyIn = map[string][]string{
 	"github.com/goccy/go-yaml":   {"internal/config"},
 	"github.com/robfig/cron":     {"schedule"},
 	"github.com/aws/":            {"internal/store/s3"},
+	"filippo.io/":                {"backup/seal"},
 	"github.com/spf13/cobra":     {"cmd/envdb"},
 	module + "/internal/config":  {"internal/manager", "cmd/envdb"},
 	module + "/internal/manager": {"internal/daemon", "cmd/envdb"},
@@ -107,6 +108,9 @@ func TestForbiddenFindsWhatItShould(t *testing.T) {
 		{"internal/config", "github.com/goccy/go-yaml/parser", false},
 		{"internal/store/s3", "github.com/aws/aws-sdk-go-v2/service/s3", false},
 		{"internal/store/dir", "github.com/aws/aws-sdk-go-v2/service/s3", true},
+		{"backup/seal", "filippo.io/age", false},
+		{"backup/seal", module + "/internal/store/dir", true},
+		{"backup", "filippo.io/age", true},
 		{"internal/logical", "github.com/robfig/cron/v3", true},
 		{"internal/logical", module + "/internal/manager", true},
 		{"internal/manager", module + "/internal/store", true},

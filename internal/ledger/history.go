@@ -252,14 +252,15 @@ func (l *Ledger) Log(ctx context.Context, id string) ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
-	sealed, _, err := l.read(ctx, l.logKey(k.id))
+	key := l.logKey(k.id)
+	sealed, _, err := l.read(ctx, key)
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil, nil
 	}
 	if err != nil {
 		return nil, fmt.Errorf("log of run %s: %w", k.id, err)
 	}
-	text, err := l.config.Unseal(sealed)
+	text, err := l.config.Unseal(key, sealed)
 	if err != nil {
 		return nil, fmt.Errorf("log of run %s: %w", k.id, err)
 	}

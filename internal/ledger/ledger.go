@@ -29,9 +29,13 @@ type Config struct {
 	// Spool is a local directory for the records of runs that end, or that
 	// need only PostgreSQL, while the store is down; empty for none. It belongs
 	// to one store: its records are stored in the store of whoever flushes it.
+	// What waits there is not sealed, for the key may lie in the store: only
+	// its owner can read the directory.
 	Spool string
-	// Seal and Unseal encrypt and decrypt logs; nil keeps them as they are.
-	Seal, Unseal func([]byte) ([]byte, error)
+	// Seal and Unseal encrypt and decrypt the records and logs of runs for the
+	// key in the store under which they lie; nil keeps them as they are.
+	// Records are sealed because an error of PostgreSQL may quote a value.
+	Seal, Unseal func(key string, b []byte) ([]byte, error)
 	// LogLevel is the least level that run logs keep; the zero value is Info.
 	LogLevel slog.Level
 	// Log hears what people should know while they wait; nil for silence.
@@ -80,7 +84,7 @@ func New(store envdb.Store, project string, c Config) *Ledger {
 // name before its record is written.
 func (l *Ledger) NewRunID() string { return newRunID(l.config.Now()) }
 
-func asIs(b []byte) ([]byte, error) { return b, nil }
+func asIs(_ string, b []byte) ([]byte, error) { return b, nil }
 
 // userName returns who runs envdb: behind sudo, the person.
 func userName() string {

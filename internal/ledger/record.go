@@ -27,21 +27,30 @@ func decode(raw []byte) (*Run, error) {
 
 // storeRun writes the record and log of a run that has ended, and then removes
 // its other records. Done again, it changes nothing.
-func (l *Ledger) storeRun(ctx context.Context, run *Run, sealedLog []byte) error {
+func (l *Ledger) storeRun(ctx context.Context, run *Run, log []byte) error {
 	raw, err := encode(run)
 	if err != nil {
 		return err
 	}
-	if sealedLog != nil {
-		if _, err := l.store.Put(ctx, l.logKey(run.ID), bytes.NewReader(sealedLog), envdb.Condition{}); err != nil {
+	if log != nil {
+		if err := l.putSealed(ctx, l.logKey(run.ID), log); err != nil {
 			return err
 		}
 	}
-	key := l.recordKey(run)
-	if _, err := l.store.Put(ctx, key, bytes.NewReader(raw), envdb.Condition{}); err != nil {
+	if err := l.putSealed(ctx, l.recordKey(run), raw); err != nil {
 		return err
 	}
 	return l.removeLesserRecords(ctx, run)
+}
+
+// putSealed writes a record or a log, sealed for its key.
+func (l *Ledger) putSealed(ctx context.Context, key string, plain []byte) error {
+	sealed, err := l.config.Seal(key, plain)
+	if err != nil {
+		return err
+	}
+	_, err = l.store.Put(ctx, key, bytes.NewReader(sealed), envdb.Condition{})
+	return err
 }
 
 // removeLesserRecords deletes the records of the run that its last one
@@ -78,7 +87,7 @@ func (l *Ledger) load(ctx context.Context, k runKey) (*Run, error) {
 		if err != nil {
 			return nil, fmt.Errorf("read run %s: %w", k.id, err)
 		}
-		run, err := decode(raw)
+		run, err := l.openRecord(k.key, raw)
 		if err != nil { // do not let one hide the others
 			return &Run{
 				ID: k.id, Environment: k.environment, Operation: k.operation, Outcome: k.outcome,
@@ -88,6 +97,15 @@ func (l *Ledger) load(ctx context.Context, k runKey) (*Run, error) {
 		return run, nil
 	}
 	return nil, notFound(k.id)
+}
+
+// openRecord reads what is stored of a record.
+func (l *Ledger) openRecord(key string, sealed []byte) (*Run, error) {
+	raw, err := l.config.Unseal(key, sealed)
+	if err != nil {
+		return nil, err
+	}
+	return decode(raw)
 }
 
 // current returns the highest record of a run.

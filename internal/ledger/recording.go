@@ -203,7 +203,7 @@ func outcomeOf(ctx context.Context, err error) Outcome {
 
 // storeEnd writes the last record and the log, in the store or in the spool.
 func (r *Recording) storeEnd(ctx context.Context) error {
-	log := r.sealedLog()
+	log := r.wholeLog()
 	run := r.Run()
 	if !r.spooled {
 		storing, cancel := context.WithTimeout(ctx, r.patience(&run))
@@ -257,8 +257,7 @@ func (r *Recording) patience(run *Run) time.Duration {
 func (r *Recording) put(ctx context.Context, run *Run, raw []byte) error {
 	ctx, cancel := context.WithTimeout(ctx, r.patience(run))
 	defer cancel()
-	_, err := r.ledger.store.Put(ctx, r.ledger.recordKey(run), bytes.NewReader(raw), envdb.Condition{})
-	return err
+	return r.ledger.putSealed(ctx, r.ledger.recordKey(run), raw)
 }
 
 // keepFlushing stores steps and log from time to time until the run ends, and
@@ -288,28 +287,18 @@ func (r *Recording) flushLog(ctx context.Context) error {
 	if r.spooled || changes == r.logged {
 		return nil
 	}
-	sealed, err := r.ledger.config.Seal(text)
-	if err != nil {
-		return err
-	}
-	_, err = r.ledger.store.Put(ctx, r.ledger.logKey(r.id), bytes.NewReader(sealed), envdb.Condition{})
+	err := r.ledger.putSealed(ctx, r.ledger.logKey(r.id), text)
 	if err == nil {
 		r.logged = changes
 	}
 	return err
 }
 
-// sealedLog returns the whole log as it is stored, nil if there is none. A log
-// that cannot be sealed is not stored in the clear: its place says why.
-func (r *Recording) sealedLog() []byte {
+// wholeLog returns the whole log, nil if there is none.
+func (r *Recording) wholeLog() []byte {
 	text, changes := r.log.snapshot()
 	if changes == 0 {
 		return nil
 	}
-	sealed, err := r.ledger.config.Seal(text)
-	if err != nil {
-		r.Attr("log", "not stored: "+err.Error())
-		return nil
-	}
-	return sealed
+	return text
 }

@@ -12,7 +12,7 @@ import (
 
 // spool keeps a run's record, and its log if there is one, in the local
 // directory until FlushSpool stores them.
-func (l *Ledger) spool(run *Run, sealedLog []byte) error {
+func (l *Ledger) spool(run *Run, log []byte) error {
 	raw, err := encode(run)
 	if err != nil {
 		return err
@@ -21,8 +21,8 @@ func (l *Ledger) spool(run *Run, sealedLog []byte) error {
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return fmt.Errorf("spool: %w", err)
 	}
-	if sealedLog != nil {
-		if err := writeAside(dir, run.ID+".log", sealedLog); err != nil {
+	if log != nil {
+		if err := writeAside(dir, run.ID+".log", log); err != nil {
 			return fmt.Errorf("spool: %w", err)
 		}
 	}
@@ -72,7 +72,7 @@ func (l *Ledger) FlushSpool(ctx context.Context) (int, error) {
 // flushSpooled stores one run and removes it from the spool, the record last:
 // done again after a crash, it changes nothing.
 func (l *Ledger) flushSpooled(ctx context.Context, id string) (bool, error) {
-	record, log := filepath.Join(l.spoolDir(), id+".json"), filepath.Join(l.spoolDir(), id+".log")
+	record, logFile := filepath.Join(l.spoolDir(), id+".json"), filepath.Join(l.spoolDir(), id+".log")
 	raw, err := os.ReadFile(record)
 	if errors.Is(err, fs.ErrNotExist) { // another flushed it
 		return false, nil
@@ -93,14 +93,14 @@ func (l *Ledger) flushSpooled(ctx context.Context, id string) (bool, error) {
 		run = interrupted(run, fmt.Sprintf("process %d on %s is gone", run.Process.PID, run.Host))
 		run.Finished = l.config.Now().UTC()
 	}
-	sealedLog, err := os.ReadFile(log)
+	log, err := os.ReadFile(logFile)
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return false, err
 	}
-	if err := l.storeRun(ctx, run, sealedLog); err != nil {
+	if err := l.storeRun(ctx, run, log); err != nil {
 		return false, err
 	}
-	return true, errors.Join(removeFile(log), removeFile(record))
+	return true, errors.Join(removeFile(logFile), removeFile(record))
 }
 
 func removeFile(path string) error {
