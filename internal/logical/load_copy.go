@@ -13,10 +13,6 @@ import (
 	"github.com/envdb/envdb/internal/postgres"
 )
 
-// pieceBytes is about how much of a table one COPY loads. A big table is split
-// among the sessions; a piece is large enough that its rows lie together.
-const pieceBytes = 128 << 20
-
 // The frame of a binary COPY stream, which the chunks come without. See the
 // PostgreSQL manual, COPY, "Binary Format".
 var (
@@ -27,6 +23,7 @@ var (
 // planRows adds the steps that load the tables, biggest first.
 func (d *loader) planRows(g *graph) error {
 	var ofExtensions []Table
+	division := d.newDivision(g)
 	for _, t := range d.cat.Tables {
 		if t.SchemaOnly || d.skipsExtension(t.Extension) {
 			continue
@@ -35,9 +32,9 @@ func (d *loader) planRows(g *graph) error {
 			ofExtensions = append(ofExtensions, t)
 			continue
 		}
-		for _, refs := range pieces(d.reader.Chunks(t.Part)) {
-			s := &step{name: "rows of " + t.title(), weight: 1 + sizeOf(refs)}
-			s.run = func(ctx context.Context, on *session) error { return d.copyIn(ctx, on, t, refs) }
+		for _, p := range division.portions(t, d.reader.Chunks(t.Part)) {
+			s := &step{name: "rows of " + t.title(), weight: 1 + sizeOf(p.refs)}
+			s.run = func(ctx context.Context, on *session) error { return d.copyPortion(ctx, on, p) }
 			g.steps = append(g.steps, s)
 			for _, id := range g.fedBy(t) {
 				g.rows[id] = append(g.rows[id], s)
@@ -60,7 +57,7 @@ func (d *loader) copyExtensions(ctx context.Context, on *session, tables []Table
 		var later []Table
 		var why error
 		for _, t := range tables {
-			err := d.copyIn(ctx, on, t, d.reader.Chunks(t.Part))
+			err := d.copyIn(ctx, on, t, d.reader.Chunks(t.Part), "")
 			if err != nil && !hasCode(err, codeForeignKey) {
 				return err
 			}
@@ -88,21 +85,6 @@ func (g *graph) fedBy(t Table) []int {
 	return nil // an extension's table, which has no entry
 }
 
-// pieces splits a part into runs of chunks that are loaded by one COPY each.
-func pieces(refs []backup.Ref) [][]backup.Ref {
-	var out [][]backup.Ref
-	for len(refs) > 0 {
-		n, size := 0, int64(0)
-		for n < len(refs) && (n == 0 || size < pieceBytes) {
-			size += refs[n].Size
-			n++
-		}
-		out = append(out, refs[:n])
-		refs = refs[n:]
-	}
-	return out
-}
-
 func sizeOf(refs []backup.Ref) int64 {
 	var n int64
 	for _, r := range refs {
@@ -113,10 +95,36 @@ func sizeOf(refs []backup.Ref) int64 {
 
 func (t Table) title() string { return "table " + t.Schema + "." + t.Name }
 
-// copyIn loads a run of chunks into a table by one COPY.
-func (d *loader) copyIn(ctx context.Context, s *session, t Table, refs []backup.Ref) error {
+// sql names the table that the rows are loaded into.
+func (t Table) sql() string {
+	if t.LoadInto != nil {
+		return postgres.QuoteName(t.LoadInto.Schema, t.LoadInto.Name)
+	}
+	return postgres.QuoteName(t.Schema, t.Name)
+}
+
+// copyPortion loads a portion of a table.
+func (d *loader) copyPortion(ctx context.Context, s *session, p portion) error {
+	if !p.frozen {
+		return d.copyIn(ctx, s, p.table, p.refs, "")
+	}
+	what := "load " + p.table.title()
+	if err := s.exec(ctx, "BEGIN; TRUNCATE ONLY "+p.table.sql()); err != nil {
+		return stepError(what, err)
+	}
+	if err := d.copyIn(ctx, s, p.table, p.refs, ", FREEZE"); err != nil {
+		return err // the session ends, and the transaction with it
+	}
+	if err := s.exec(ctx, "COMMIT"); err != nil {
+		return stepError(what, err)
+	}
+	return nil
+}
+
+// copyIn loads a run of chunks into a table by one COPY with further options.
+func (d *loader) copyIn(ctx context.Context, s *session, t Table, refs []backup.Ref, options string) error {
 	chunks := &chunkStream{ctx: ctx, reader: d.reader, refs: refs}
-	tag, err := s.conn.PgConn().CopyFrom(ctx, &counted{framed(chunks, t.Format), d}, copyInSQL(t))
+	tag, err := s.conn.PgConn().CopyFrom(ctx, &counted{framed(chunks, t.Format), d}, copyInSQL(t, options))
 	if fetch := chunks.finish(); fetch != nil {
 		// The server only says that the client gave up.
 		return fmt.Errorf("load %s: %w", t.title(), fetch)
@@ -151,11 +159,7 @@ func framed(chunks io.Reader, format string) io.Reader {
 
 // copyInSQL returns the COPY that loads a table. A table whose columns COPY
 // does not carry, or that has none, gets no column list, for "()" is none.
-func copyInSQL(t Table) string {
-	into := Name{t.Schema, t.Name}
-	if t.LoadInto != nil {
-		into = *t.LoadInto
-	}
+func copyInSQL(t Table, options string) string {
 	var columns string
 	if len(t.Columns) > 0 {
 		names := slices.Collect(func(yield func(string) bool) {
@@ -167,7 +171,7 @@ func copyInSQL(t Table) string {
 		})
 		columns = " (" + strings.Join(names, ", ") + ")"
 	}
-	return fmt.Sprintf("COPY %s%s FROM STDIN (FORMAT %s)", postgres.QuoteName(into.Schema, into.Name), columns, t.Format)
+	return fmt.Sprintf("COPY %s%s FROM STDIN (FORMAT %s%s)", t.sql(), columns, t.Format, options)
 }
 
 // counted counts the bytes that pass and reports them.

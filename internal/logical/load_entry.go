@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"slices"
 
 	"github.com/jackc/pgx/v5/pgconn"
 
@@ -35,6 +34,15 @@ func (d *loader) preData(ctx context.Context, s *session) error {
 		d.Report.Send(envdb.Progress{Step: "create schema", Done: int64(i + 1), Total: int64(len(d.plan.pre)), Unit: "objects"})
 	}
 	return nil
+}
+
+// buildOn creates an index or a constraint, with the help of as many processes
+// as sessions have nothing else to do.
+func (d *loader) buildOn(ctx context.Context, s *session, e archive.Entry, spare int) error {
+	if err := s.helpedBy(ctx, spare); err != nil {
+		return err
+	}
+	return d.restore(ctx, s, e)
 }
 
 // restore creates the object of an entry and gives it to its owner.
@@ -80,8 +88,7 @@ func (d *loader) execEntry(ctx context.Context, s *session, e archive.Entry, sql
 // because PostgreSQL plans or runs its functions, and those name other objects
 // without their schemas.
 func (d *loader) reliesOnSearchPath(e archive.Entry, err error) bool {
-	return slices.Contains([]string{"INDEX", "CONSTRAINT", "CHECK CONSTRAINT", "FK CONSTRAINT"}, e.Type) &&
-		missesName(err)
+	return builds(e) && missesName(err)
 }
 
 // statements returns what restores an entry, each to be run on its own.

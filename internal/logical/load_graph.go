@@ -12,13 +12,19 @@ import (
 // done. Steps form a graph without cycles.
 type step struct {
 	name   string
-	weight int64 // of those that are ready, the heaviest goes first
+	weight int64 // what it costs, about as many bytes of rows could be loaded meanwhile
 	index  bool  // counts as an object in the progress
 	run    func(context.Context, *session) error
 	locks  []lock
 
 	waits int // for that many steps
 	next  []*step
+	// path is the weight of the step and of the heaviest chain of those that
+	// wait for it. Of the steps that are ready, the one with the longest path
+	// goes first: the load cannot end sooner than the longest path is done.
+	path int64
+	// spare is how many sessions had nothing to do when the step was taken.
+	spare int
 }
 
 // after makes s wait for each of the steps.
@@ -70,10 +76,14 @@ func (d *loader) newGraph(ctx context.Context) (*graph, error) {
 // planEntries adds the archive's post-data. An entry waits for those that it
 // depends on and for the rows of its tables.
 func (d *loader) planEntries(g *graph, barrier []*step) {
-	byID := map[int]*step{}
+	byID, bytes := map[int]*step{}, g.bytes()
 	for _, e := range d.plan.graph {
 		s := &step{name: e.String(), index: true, locks: g.lockKeys(e)}
 		s.run = func(ctx context.Context, on *session) error { return d.restore(ctx, on, e) }
+		if builds(e) {
+			s.weight = buildCost(e, bytes)
+			s.run = func(ctx context.Context, on *session) error { return d.buildOn(ctx, on, e, s.spare) }
+		}
 		s.after(barrier...)
 		waited := map[*step]bool{}
 		for _, id := range e.DependsOn {
@@ -87,6 +97,17 @@ func (d *loader) planEntries(g *graph, barrier []*step) {
 		byID[e.ID] = s
 		g.steps = append(g.steps, s)
 	}
+}
+
+// bytes returns the size of the rows that are loaded into each table.
+func (g *graph) bytes() map[int]int64 {
+	bytes := map[int]int64{}
+	for id, steps := range g.rows {
+		for _, s := range steps {
+			bytes[id] += s.weight
+		}
+	}
+	return bytes
 }
 
 // rowsOf returns the steps that load the rows of a table and of everything

@@ -3,6 +3,7 @@ package logical
 import (
 	"context"
 	"fmt"
+	"slices"
 	"sync"
 
 	"golang.org/x/sync/errgroup"
@@ -26,7 +27,7 @@ func (d *loader) runSteps(ctx context.Context, steps []*step) error {
 		return nil
 	}
 	group, ctx := errgroup.WithContext(ctx)
-	pool := newPool(ctx, steps, d.Report)
+	pool := newPool(ctx, steps, d.Jobs, d.Report)
 	defer pool.stop()
 	for range min(d.Jobs, len(steps)) {
 		group.Go(func() error { return d.workOn(ctx, pool) })
@@ -63,6 +64,7 @@ type stepPool struct {
 	changed *sync.Cond
 	ready   []*step
 	left    int
+	jobs    int // sessions that there are
 	running int
 	held    map[lockKey]int // -1 for an exclusive holder
 	stop    func() bool
@@ -71,8 +73,9 @@ type stepPool struct {
 	built, todo int64
 }
 
-func newPool(ctx context.Context, steps []*step, report envdb.Report) *stepPool {
-	p := &stepPool{left: len(steps), held: map[lockKey]int{}, report: report}
+func newPool(ctx context.Context, steps []*step, jobs int, report envdb.Report) *stepPool {
+	p := &stepPool{left: len(steps), jobs: jobs, held: map[lockKey]int{}, report: report}
+	measurePaths(steps)
 	p.changed = sync.NewCond(&p.mu)
 	p.stop = context.AfterFunc(ctx, p.changed.Broadcast)
 	for _, s := range steps {
@@ -86,6 +89,31 @@ func newPool(ctx context.Context, steps []*step, report envdb.Report) *stepPool 
 	return p
 }
 
+// measurePaths sets the path of each step, from the last ones back. A step that
+// waits for itself, by way of others, gets none.
+func measurePaths(steps []*step) {
+	waits := make(map[*step]int, len(steps))
+	var order []*step // each behind those that it waits for
+	for _, s := range steps {
+		if waits[s] = s.waits; s.waits == 0 {
+			order = append(order, s)
+		}
+	}
+	for i := 0; i < len(order); i++ {
+		for _, n := range order[i].next {
+			if waits[n]--; waits[n] == 0 {
+				order = append(order, n)
+			}
+		}
+	}
+	for _, s := range slices.Backward(order) {
+		s.path = s.weight
+		for _, n := range s.next {
+			s.path = max(s.path, s.weight+n.path)
+		}
+	}
+}
+
 // take returns a step, or nil when all are done. It waits while those that are
 // left depend on those that run.
 func (p *stepPool) take(ctx context.Context) (*step, error) {
@@ -97,6 +125,7 @@ func (p *stepPool) take(ctx context.Context) (*step, error) {
 		}
 		if s := p.pick(); s != nil {
 			p.running++
+			s.spare = max(0, p.jobs-p.running-len(p.ready))
 			return s, nil
 		}
 		if p.left == 0 || p.running == 0 {
@@ -107,12 +136,12 @@ func (p *stepPool) take(ctx context.Context) (*step, error) {
 	}
 }
 
-// pick removes the heaviest ready step that can have its locks; of equals the
-// one that became ready first.
+// pick removes the ready step with the longest path that can have its locks;
+// of equals the one that became ready first.
 func (p *stepPool) pick() *step {
 	best := -1
 	for i, s := range p.ready {
-		if p.free(s.locks) && (best < 0 || s.weight > p.ready[best].weight) {
+		if p.free(s.locks) && (best < 0 || s.path > p.ready[best].path) {
 			best = i
 		}
 	}

@@ -34,7 +34,7 @@ func TestPoolKeepsOrderAndLocks(t *testing.T) {
 		}
 		var mu sync.Mutex
 		done, running := map[int]bool{}, map[int]bool{}
-		pool := newPool(context.Background(), steps, nil)
+		pool := newPool(context.Background(), steps, 4, nil)
 		defer pool.stop()
 		group, ctx := errgroup.WithContext(context.Background())
 		index := map[*step]int{}
@@ -98,7 +98,7 @@ func TestCircleIsReported(t *testing.T) {
 	a, b := &step{name: "a"}, &step{name: "b"}
 	a.after(b)
 	b.after(a)
-	pool := newPool(t.Context(), []*step{a, b}, nil)
+	pool := newPool(t.Context(), []*step{a, b}, 4, nil)
 	defer pool.stop()
 	if s, err := pool.take(t.Context()); s != nil || err != nil {
 		t.Errorf("took %v, %v", s, err)

@@ -2,6 +2,7 @@ package logical
 
 import (
 	"context"
+	"fmt"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -14,6 +15,9 @@ type session struct {
 	conn *pgx.Conn
 	// accessMethod is the default_table_access_method that was set last.
 	accessMethod string
+	// builders is how many further processes may help to build an index: as
+	// set now, and by the server's configuration.
+	builders, mostBuilders int
 }
 
 // loadPins are set in each session on top of what every pinned session has.
@@ -38,10 +42,15 @@ func (d *loader) connect(ctx context.Context) (*session, error) {
 		// Older backups hold what pg_dump wrote under the database's own setting.
 		sql += "; SET standard_conforming_strings = off; SET escape_string_warning = off"
 	}
-	if err := s.exec(ctx, sql); err != nil {
+	err = s.exec(ctx, sql)
+	if err == nil {
+		err = conn.QueryRow(ctx, "SELECT pg_catalog.current_setting('max_parallel_maintenance_workers')::int").Scan(&s.mostBuilders)
+	}
+	if err != nil {
 		s.close(ctx)
 		return nil, postgres.Explain(err, "set up the session")
 	}
+	s.builders = s.mostBuilders
 	return s, nil
 }
 
@@ -60,6 +69,21 @@ func (s *session) use(ctx context.Context, accessMethod string) error {
 		return err
 	}
 	s.accessMethod = accessMethod
+	return nil
+}
+
+// helpedBy lets at most n further processes help to build indexes, and no more
+// than the server's configuration does. Jobs says how busy the server may be,
+// and an index that several processes build costs about a third more work: it
+// passes through files.
+func (s *session) helpedBy(ctx context.Context, n int) error {
+	if n = min(n, s.mostBuilders); n == s.builders {
+		return nil
+	}
+	if err := s.exec(ctx, fmt.Sprintf("SET max_parallel_maintenance_workers = %d", n)); err != nil {
+		return postgres.Explain(err, "set up the session")
+	}
+	s.builders = n
 	return nil
 }
 

@@ -25,10 +25,16 @@ func (d *loader) planNeutralise(g *graph, rows []*step) []*step {
 	s := &step{name: "neutralise", run: d.neutraliseRows}
 	s.after(rows...)
 	g.steps = append(g.steps, s)
-	if len(d.Neutralise.SQLFiles) == 0 {
+	if !d.neutralisesFirst() {
 		return nil
 	}
 	return []*step{s}
+}
+
+// neutralisesFirst reports whether the rest of the schema waits until all rows
+// are there and the user's files were run on them.
+func (d *loader) neutralisesFirst() bool {
+	return d.Neutralise != nil && len(d.Neutralise.SQLFiles) > 0
 }
 
 // neutraliseRows makes rows harmless: jobs first, then the user's files.
