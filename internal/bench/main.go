@@ -48,7 +48,7 @@ func parse(args []string) (options, error) {
 	flags := flag.NewFlagSet("bench", flag.ContinueOnError)
 	flags.StringVar(&o.dir, "dir", "", "where databases are kept between runs, `directory` (default: $BENCH_DIR, or envdb-bench in the system's directory for large temporary files)")
 	flags.StringVar(&o.scale, "scale", "full", "how large the databases are: full (2.5 GB), small (250 MB) or tiny")
-	flags.StringVar(&o.rows, "rows", "", "only these `rows`, with commas: "+strings.Join(rowNames(), ", "))
+	flags.StringVar(&o.rows, "rows", "", "only these `rows`, with commas: "+strings.Join(rowNames(), ", ")+"; or none, to fill the databases")
 	flags.IntVar(&o.rounds, "rounds", 0, "how often each work is measured (default: as each row wants)")
 	flags.IntVar(&o.jobs, "jobs", 2, "connections of envdb, jobs of its peers")
 	flags.StringVar(&o.program, "envdb", "", "measure this `program` (default: built from the source)")
@@ -107,6 +107,7 @@ func rows() []row {
 		{"backup", 3, (*bench).backups},
 		{"restore", 3, (*bench).restores},
 		{"mirror", 3, (*bench).mirrors},
+		{"promote", 10, (*bench).promotes},
 	}
 }
 
@@ -118,10 +119,13 @@ func rowNames() []string {
 	return names
 }
 
-// chooseRows returns the rows that are named, or all.
+// chooseRows returns the rows that are named, or all; "none" is none.
 func chooseRows(text string) ([]row, error) {
-	if text == "" {
+	switch text {
+	case "":
 		return rows(), nil
+	case "none":
+		return nil, nil
 	}
 	var chosen []row
 	for name := range strings.SplitSeq(text, ",") {

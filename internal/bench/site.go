@@ -17,6 +17,8 @@ type site struct {
 	dir   string
 	db    database
 	sealed
+	// pooler is in front of the copy, if it is set.
+	pooler *pooler
 }
 
 // sealed says whether the store is encrypted.
@@ -41,8 +43,13 @@ func (b *bench) newSite(ctx context.Context, db database, s sealed) (*site, erro
 	if err != nil {
 		return nil, err
 	}
-	at := &site{b, dir, db, s}
-	return at, errors.Join(os.WriteFile(at.config(), []byte(at.configuration()), 0o600), at.init(ctx))
+	at := &site{bench: b, dir: dir, db: db, sealed: s}
+	return at, errors.Join(at.configure(), at.init(ctx))
+}
+
+// configure writes the configuration.
+func (s *site) configure() error {
+	return os.WriteFile(s.config(), []byte(s.configuration()), 0o600)
 }
 
 func (s *site) init(ctx context.Context) error {
@@ -75,9 +82,17 @@ environments:
     url: %s
   copy:
     tier: production-copy
-    url: %s
     mirror: {from: prod}
-`, s.store(), s.bench.jobs, filepath.Join(s.dir, "home"), s.bench.source.URL(s.db.name).Reveal(), s.bench.target.URL(s.db.name).Reveal())
+%s`, s.store(), s.bench.jobs, filepath.Join(s.dir, "home"), s.bench.source.URL(s.db.name).Reveal(), s.copyURLs())
+}
+
+// copyURLs says how the copy is reached.
+func (s *site) copyURLs() string {
+	direct := s.bench.target.URL(s.db.name).Reveal()
+	if s.pooler == nil {
+		return "    url: " + direct + "\n"
+	}
+	return fmt.Sprintf("    url: %s\n    direct_url: %s\n    pooler: {admin: %q}\n", s.pooler.url(s.db.name).Reveal(), direct, s.pooler.url("pgbouncer").Reveal())
 }
 
 func (s *site) store() string { return filepath.Join(s.dir, "store") }
