@@ -52,7 +52,9 @@ func openStore(ctx context.Context, c *config.Config) (envdb.Store, error) {
 	if err != nil {
 		return nil, err
 	}
-	return store.Open(ctx, at.URL)
+	return store.Open(ctx, store.Config{
+		URL: at.URL, Endpoint: at.Endpoint, Region: at.Region, Profile: at.Profile, PathStyle: at.PathStyle, SingleWriter: at.SingleWriter,
+	})
 }
 
 // Put implements envdb.Store.

@@ -179,7 +179,7 @@ func newWorld(t *testing.T, places ...place) *world {
 	if err != nil {
 		t.Fatal(problem(err))
 	}
-	if w.store, err = store.Open(t.Context(), location.URL); err != nil {
+	if w.store, err = store.Open(t.Context(), store.Config{URL: location.URL}); err != nil {
 		t.Fatal(problem(err))
 	}
 	if w.repository, err = backup.Init(t.Context(), w.store, w.config.Project, backup.InitOptions{}); err != nil {

@@ -17,7 +17,7 @@ import (
 func TestRepositoryInADirectory(t *testing.T) {
 	t.Parallel()
 	ctx := t.Context()
-	st, err := store.Open(ctx, "file://"+t.TempDir()+"/store")
+	st, err := store.Open(ctx, store.Config{URL: "file://" + t.TempDir() + "/store"})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -14,7 +14,7 @@ func TestOpen(t *testing.T) {
 	t.Parallel()
 	path := filepath.Join(t.TempDir(), "a b")
 	for _, location := range []string{path, "file://" + path, "file://localhost" + path, "file://" + filepath.Dir(path) + "/a%20b"} {
-		st, err := store.Open(t.Context(), location)
+		st, err := store.Open(t.Context(), store.Config{URL: location})
 		if err != nil {
 			t.Errorf("%s: %v", location, err)
 			continue
@@ -23,8 +23,8 @@ func TestOpen(t *testing.T) {
 			t.Errorf("%s: got %s, want %s", location, got, path)
 		}
 	}
-	for _, location := range []string{"", "s3://bucket/prefix", "ftp://x/y", "~/store", "file://relative/path", "file://", "file:///x?y=1"} {
-		_, err := store.Open(t.Context(), location)
+	for _, location := range []string{"", "s3://", "s3://key:secret@bucket/prefix", "s3://bucket/x?y=1", "ftp://x/y", "~/store", "file://relative/path", "file://", "file:///x?y=1"} {
+		_, err := store.Open(t.Context(), store.Config{URL: location})
 		if _, next := envdb.Advice(err); !errors.Is(err, envdb.ErrMisuse) || next == "" {
 			t.Errorf("%q: got %v, next %q; want ErrMisuse with advice", location, err, next)
 		}
