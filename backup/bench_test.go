@@ -33,7 +33,7 @@ func mark(data []byte, i int) []byte {
 }
 
 func bench(b *testing.B, next func([]byte, int) []byte) {
-	repo := repository(b, newMemory())
+	repo := plain().repository(b, newMemory())
 	w, err := repo.Create(b.Context(), "prod", backup.CreateOptions{Method: backup.Logical, Now: start})
 	if err != nil {
 		b.Fatal(err)

@@ -20,23 +20,25 @@ import (
 // Whatever is damaged, in whatever way: the error names the object and the
 // backup, the list and the verification show it, other backups stay readable,
 // and the next backup is whole again.
-func TestDamage(t *testing.T) {
+func TestDamage(t *testing.T) { inBothModes(t, testDamage) }
+
+func testDamage(t *testing.T, in mode) {
 	t.Parallel()
 	hows := map[string]func([]byte) []byte{"flip": flip, "cut": cut, "empty": empty, "remove": remove, "garble": garble}
 	for _, object := range []string{"packs/prod/20261120-140500/000001", "20261120-140501/index", "20261120-140501/manifest"} {
 		for how, damage := range hows {
 			t.Run(object+"/"+how, func(t *testing.T) {
 				t.Parallel()
-				damaged(t, object, damage, strings.HasSuffix(object, "manifest") && how == "remove")
+				damaged(t, in, object, damage, strings.HasSuffix(object, "manifest") && how == "remove")
 			})
 		}
 	}
 }
 
-func damaged(t *testing.T, object string, damage func([]byte) []byte, invisible bool) {
+func damaged(t *testing.T, in mode, object string, damage func([]byte) []byte, invisible bool) {
 	ctx := t.Context()
 	st := newMemory()
-	repo := repository(t, st)
+	repo := in.repository(t, st)
 	c := tables(2, 4, 3000)
 	first := mustTake(t, repo, c)
 	second := clone(c)
@@ -101,11 +103,13 @@ func damaged(t *testing.T, object string, damage func([]byte) []byte, invisible 
 
 // Verification without reading data finds what is missing or cut short, not
 // what is flipped; with reading it finds that too, and tells which backups.
-func TestVerifyFindsWhichBackups(t *testing.T) {
+func TestVerifyFindsWhichBackups(t *testing.T) { inBothModes(t, testVerifyFindsWhichBackups) }
+
+func testVerifyFindsWhichBackups(t *testing.T, in mode) {
 	t.Parallel()
 	ctx := t.Context()
 	st := newMemory()
-	repo := repository(t, st)
+	repo := in.repository(t, st)
 	first := mustTake(t, repo, content{"a": {[]byte("one")}})
 	second := mustTake(t, repo, content{"b": {[]byte("two")}})
 	st.change(st.keys("packs/prod/" + string(second.ID))[0], func(data []byte) []byte { data[len(data)-1]++; return data })
@@ -141,10 +145,12 @@ func TestVerifyFindsWhichBackups(t *testing.T) {
 }
 
 // An unreachable store says nothing about the data: no mark is made.
-func TestUnreachableIsNoDamage(t *testing.T) {
+func TestUnreachableIsNoDamage(t *testing.T) { inBothModes(t, testUnreachableIsNoDamage) }
+
+func testUnreachableIsNoDamage(t *testing.T, in mode) {
 	t.Parallel()
 	st := newMemory()
-	repo := repository(t, st)
+	repo := in.repository(t, st)
 	m := mustTake(t, repo, content{"a": {[]byte("one")}})
 	reader, err := repo.Open(t.Context(), m)
 	if err != nil {
@@ -162,10 +168,12 @@ func TestUnreachableIsNoDamage(t *testing.T) {
 }
 
 // The first read of a chunk fails on the way, the second does not.
-func TestReadOnceMore(t *testing.T) {
+func TestReadOnceMore(t *testing.T) { inBothModes(t, testReadOnceMore) }
+
+func testReadOnceMore(t *testing.T, in mode) {
 	t.Parallel()
 	st := &flaky{memory: newMemory()}
-	repo := repository(t, st)
+	repo := in.repository(t, st)
 	m := mustTake(t, repo, content{"a": {noise(1, 100)}})
 	reader, err := repo.Open(t.Context(), m)
 	if err != nil {
@@ -221,9 +229,9 @@ func TestRefusals(t *testing.T) {
 		}
 	}
 	st := newMemory()
-	mustTake(t, repository(t, st), content{"a": {[]byte("x")}})
+	mustTake(t, plain().repository(t, st), content{"a": {[]byte("x")}})
 	again, err := backup.Init(ctx, st, "acme", backup.InitOptions{})
-	if err != nil || again.ID() != repository(t, st).ID() {
+	if err != nil || again.ID() != plain().repository(t, st).ID() {
 		t.Errorf("a second Init: %v", err)
 	}
 	st.change("envdb.json", remove)
@@ -233,10 +241,12 @@ func TestRefusals(t *testing.T) {
 }
 
 // A manifest that was copied from elsewhere is not taken for a backup.
-func TestForeignManifest(t *testing.T) {
+func TestForeignManifest(t *testing.T) { inBothModes(t, testForeignManifest) }
+
+func testForeignManifest(t *testing.T, in mode) {
 	t.Parallel()
 	st := newMemory()
-	repo := repository(t, st)
+	repo := in.repository(t, st)
 	m := mustTake(t, repo, content{"a": {[]byte("x")}})
 	st.objects["acme/backups/prod/20270101-000000/manifest"] = st.objects["acme/backups/prod/"+string(m.ID)+"/manifest"]
 	backups := list(t, repo)
@@ -245,11 +255,13 @@ func TestForeignManifest(t *testing.T) {
 	}
 }
 
-func TestMarks(t *testing.T) {
+func TestMarks(t *testing.T) { inBothModes(t, testMarks) }
+
+func testMarks(t *testing.T, in mode) {
 	t.Parallel()
 	ctx := t.Context()
 	st := newMemory()
-	repo := repository(t, st)
+	repo := in.repository(t, st)
 	first, second := mustTake(t, repo, content{"a": {[]byte("x")}}), mustTake(t, repo, content{"a": {[]byte("y")}})
 	until := start.Add(time.Hour)
 	for i, err := range []error{

@@ -76,10 +76,12 @@ func (s *faulty) Delete(ctx context.Context, key string) (err error) {
 // Every store call of a backup fails in turn, in four ways. Afterwards there
 // are only whole backups, the leftovers can be removed, and a plain re-run
 // succeeds and leaves nothing that no backup refers to.
-func TestEveryStoreCallFails(t *testing.T) {
+func TestEveryStoreCallFails(t *testing.T) { inBothModes(t, testEveryStoreCallFails) }
+
+func testEveryStoreCallFails(t *testing.T, in mode) {
 	t.Parallel()
 	original := newMemory()
-	repo := repository(t, original)
+	repo := in.repository(t, original)
 	before := tables(3, 4, 300)
 	first := mustTake(t, repo, before)
 	after := clone(before)
@@ -88,7 +90,7 @@ func TestEveryStoreCallFails(t *testing.T) {
 	copied := func() *memory { return &memory{objects: maps.Clone(original.objects)} }
 
 	clean := &faulty{memory: copied()}
-	mustTake(t, reopen(t, clean), after)
+	mustTake(t, in.open(t, clean), after)
 	total := clean.calls
 	t.Logf("a backup makes %d store calls", total)
 	for _, mode := range []struct {
@@ -97,29 +99,20 @@ func TestEveryStoreCallFails(t *testing.T) {
 	}{{"error", false, false}, {"lost answer", false, true}, {"killed before", true, false}, {"killed after", true, true}} {
 		for nth := 2; nth <= total; nth++ { // the first call opens the repository
 			st := &faulty{memory: copied(), nth: nth, dead: mode.dead, effect: mode.effect}
-			faultyRepo := reopen(t, st)
+			faultyRepo := in.open(t, st)
 			m, err := take(t.Context(), faultyRepo, after)
 			if err != nil && m != nil {
 				t.Fatalf("%s at call %d: both a manifest and %v", mode.name, nth, err)
 			}
-			converges(t, st.memory, map[envdb.BackupID]content{first.ID: before}, after, mode.name, nth)
+			converges(t, in, st.memory, map[envdb.BackupID]content{first.ID: before}, after, mode.name, nth)
 		}
 	}
 }
 
-func reopen(t *testing.T, st envdb.Store) *backup.Repository {
-	t.Helper()
-	repo, err := backup.Open(t.Context(), st, "acme", backup.Access{})
-	if err != nil {
-		t.Fatal(err)
-	}
-	return repo
-}
-
-func converges(t *testing.T, st *memory, whole map[envdb.BackupID]content, now content, mode string, nth int) {
+func converges(t *testing.T, in mode, st *memory, whole map[envdb.BackupID]content, now content, mode string, nth int) {
 	t.Helper()
 	ctx := t.Context()
-	repo := reopen(t, st)
+	repo := in.open(t, st)
 	check := func(when string) int {
 		backups := list(t, repo)
 		for _, b := range backups {
@@ -169,11 +162,13 @@ func converges(t *testing.T, st *memory, whole map[envdb.BackupID]content, now c
 }
 
 // A writer that was taken for dead and had only been slow cannot commit.
-func TestZombie(t *testing.T) {
+func TestZombie(t *testing.T) { inBothModes(t, testZombie) }
+
+func testZombie(t *testing.T, in mode) {
 	t.Parallel()
 	ctx := t.Context()
 	st := newMemory()
-	repo := repository(t, st)
+	repo := in.repository(t, st)
 	w, err := repo.Create(ctx, "prod", backup.CreateOptions{Method: backup.Logical, Now: start, Run: "slow"})
 	if err != nil {
 		t.Fatal(err)
@@ -217,9 +212,13 @@ func TestZombie(t *testing.T) {
 
 // While a manifest cannot be read, nothing is taken for a leftover.
 func TestNoLeftoversWhileAManifestIsDamaged(t *testing.T) {
+	inBothModes(t, testNoLeftoversWhileAManifestIsDamaged)
+}
+
+func testNoLeftoversWhileAManifestIsDamaged(t *testing.T, in mode) {
 	t.Parallel()
 	st := newMemory()
-	repo := repository(t, st)
+	repo := in.repository(t, st)
 	m := mustTake(t, repo, content{"a": {[]byte("x")}})
 	st.change("acme/backups/prod/"+string(m.ID)+"/manifest", flip)
 	left, err := repo.Leftovers(t.Context(), "prod", allDead)
@@ -229,10 +228,12 @@ func TestNoLeftoversWhileAManifestIsDamaged(t *testing.T) {
 }
 
 // The packs of a deleted backup to which a later one refers are no leftovers.
-func TestReferredPacksAreNoLeftovers(t *testing.T) {
+func TestReferredPacksAreNoLeftovers(t *testing.T) { inBothModes(t, testReferredPacksAreNoLeftovers) }
+
+func testReferredPacksAreNoLeftovers(t *testing.T, in mode) {
 	t.Parallel()
 	st := newMemory()
-	repo := repository(t, st)
+	repo := in.repository(t, st)
 	c := tables(2, 3, 100)
 	first := mustTake(t, repo, c)
 	second := mustTake(t, repo, c)

@@ -12,6 +12,7 @@ import (
 
 	"github.com/envdb/envdb"
 	"github.com/envdb/envdb/backup"
+	"github.com/envdb/envdb/backup/seal"
 )
 
 var start = time.Date(2026, 11, 20, 14, 5, 0, 0, time.UTC)
@@ -19,9 +20,60 @@ var start = time.Date(2026, 11, 20, 14, 5, 0, 0, time.UTC)
 // content is the parts of a backup and their chunks.
 type content map[string][][]byte
 
-func repository(t testing.TB, st envdb.Store) *backup.Repository {
+// mode is how the repositories of a test are encrypted.
+type mode struct {
+	backup.Mode
+	access     backup.Access
+	recipients []seal.Slot
+}
+
+// inBothModes runs a test on repositories that are not encrypted, and on ones
+// that are: what holds for one holds for the other.
+func inBothModes(t *testing.T, test func(*testing.T, mode)) {
+	t.Parallel()
+	for _, m := range []mode{plain(), encrypted(t)} {
+		t.Run(string(m.Mode), func(t *testing.T) { test(t, m) })
+	}
+}
+
+func plain() mode { return mode{Mode: backup.NotEncrypted} }
+
+func encrypted(t testing.TB) mode {
 	t.Helper()
-	repo, err := backup.Init(context.Background(), st, "acme", backup.InitOptions{})
+	identity := newIdentity(t)
+	return mode{
+		Mode:       backup.AES256GCM,
+		access:     backup.Access{Identities: []seal.Identity{identity}, Required: true},
+		recipients: []seal.Slot{{Name: "here", Kind: seal.Machine, Recipient: identity.Recipient()}},
+	}
+}
+
+func newIdentity(t testing.TB) seal.Identity {
+	t.Helper()
+	identity, err := seal.GenerateIdentity()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return identity
+}
+
+// repository makes a repository in st, or opens the one that is there.
+func (m mode) repository(t testing.TB, st envdb.Store) *backup.Repository {
+	t.Helper()
+	repo, err := backup.Init(context.Background(), st, "acme", backup.InitOptions{Recipients: m.recipients, Access: m.access})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got := repo.Encryption().Mode; got != m.Mode {
+		t.Fatalf("the repository has the mode %q, want %q", got, m.Mode)
+	}
+	return repo
+}
+
+// open opens the repository in st.
+func (m mode) open(t testing.TB, st envdb.Store) *backup.Repository {
+	t.Helper()
+	repo, err := backup.Open(context.Background(), st, "acme", m.access)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -98,7 +98,7 @@ func mayGo(slot seal.Slot, rest []seal.Slot, evenLastRecovery bool) error {
 	case isRecovery(slot) && !slices.ContainsFunc(rest, isRecovery) && !evenLastRecovery:
 		return envdb.Fail(envdb.ErrRefused, "%s is the last recovery key: if the other keys are lost, so are the backups", slot.Name).
 			WithState("nothing was changed").
-			WithNext("add another with `envdb key add NAME --kind recovery --output FILE` first")
+			WithNext("add another with `envdb key add NAME --kind recovery --file FILE` first")
 	}
 	return nil
 }

@@ -20,7 +20,7 @@ import (
 type memory struct {
 	mu      sync.Mutex
 	objects map[string][]byte
-	writes  int
+	writes  map[string]int // of a key; its tag
 }
 
 func newMemory() *memory { return &memory{objects: map[string][]byte{}} }
@@ -35,12 +35,11 @@ func (s *memory) Put(ctx context.Context, key string, body io.Reader, cond envdb
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if _, exists := s.objects[key]; exists && cond.Absent() || cond.Match() != "" {
+	_, exists := s.objects[key]
+	if exists && cond.Absent() || cond.Match() != "" && (!exists || s.tag(key) != cond.Match()) {
 		return "", fmt.Errorf("write %s: %w", key, envdb.ErrCondition)
 	}
-	s.objects[key] = data
-	s.writes++
-	return envdb.Tag(fmt.Sprint(s.writes)), nil
+	return s.set(key, data), nil
 }
 
 func (s *memory) Get(ctx context.Context, key string, span envdb.Span) (io.ReadCloser, envdb.Object, error) {
@@ -54,7 +53,7 @@ func (s *memory) Get(ctx context.Context, key string, span envdb.Span) (io.ReadC
 	if span.Length > 0 {
 		part = part[:min(span.Length, int64(len(part)))]
 	}
-	return io.NopCloser(bytes.NewReader(part)), envdb.Object{Key: key, Size: int64(len(data))}, ctx.Err()
+	return io.NopCloser(bytes.NewReader(part)), envdb.Object{Key: key, Size: int64(len(data)), Tag: s.tag(key)}, ctx.Err()
 }
 
 func (s *memory) List(ctx context.Context, prefix string) iter.Seq2[envdb.Object, error] {
@@ -82,6 +81,18 @@ func (s *memory) Delete(ctx context.Context, key string) error {
 	return ctx.Err()
 }
 
+// set writes an object and returns its new tag. The caller holds mu.
+func (s *memory) set(key string, data []byte) envdb.Tag {
+	if s.writes == nil {
+		s.writes = map[string]int{}
+	}
+	s.objects[key] = data
+	s.writes[key]++
+	return s.tag(key)
+}
+
+func (s *memory) tag(key string) envdb.Tag { return envdb.Tag(fmt.Sprint(s.writes[key])) }
+
 // keys returns the keys that contain the text.
 func (s *memory) keys(text string) []string {
 	s.mu.Lock()
@@ -94,7 +105,7 @@ func (s *memory) change(key string, how func([]byte) []byte) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if data := how(bytes.Clone(s.objects[key])); data != nil {
-		s.objects[key] = data
+		s.set(key, data)
 	} else {
 		delete(s.objects, key)
 	}

@@ -19,11 +19,13 @@ import (
 
 // Generations of changing content: each is read back exactly, for ever, and
 // stores only what its predecessor did not have.
-func TestGenerations(t *testing.T) {
+func TestGenerations(t *testing.T) { inBothModes(t, testGenerations) }
+
+func testGenerations(t *testing.T, in mode) {
 	t.Parallel()
 	rapid.Check(t, func(rt *rapid.T) {
 		ctx := context.Background()
-		repo := repository(t, newMemory())
+		repo := in.repository(t, newMemory())
 		now := content{}
 		var history []content
 		for range rapid.IntRange(1, 6).Draw(rt, "generations") {
@@ -98,9 +100,11 @@ func clone(c content) content {
 
 func allDead(string) (bool, error) { return true, nil }
 
-func TestManifest(t *testing.T) {
+func TestManifest(t *testing.T) { inBothModes(t, testManifest) }
+
+func testManifest(t *testing.T, in mode) {
 	t.Parallel()
-	repo := repository(t, newMemory())
+	repo := in.repository(t, newMemory())
 	c := tables(3, 4, 1000)
 	first := mustTake(t, repo, c)
 	c["table/1"][2] = []byte("changed")
@@ -132,9 +136,11 @@ func TestManifest(t *testing.T) {
 }
 
 // A change of one chunk among thousands writes one block of the index.
-func TestIndexBlocksAreShared(t *testing.T) {
+func TestIndexBlocksAreShared(t *testing.T) { inBothModes(t, testIndexBlocksAreShared) }
+
+func testIndexBlocksAreShared(t *testing.T, in mode) {
 	t.Parallel()
-	repo := repository(t, newMemory())
+	repo := in.repository(t, newMemory())
 	c := content{}
 	for i := range 5000 {
 		part := fmt.Sprintf("table/%d", i%7)
@@ -164,10 +170,12 @@ func TestIndexBlocksAreShared(t *testing.T) {
 	}
 }
 
-func TestConcurrentPuts(t *testing.T) {
+func TestConcurrentPuts(t *testing.T) { inBothModes(t, testConcurrentPuts) }
+
+func testConcurrentPuts(t *testing.T, in mode) {
 	t.Parallel()
 	ctx := t.Context()
-	repo := repository(t, newMemory())
+	repo := in.repository(t, newMemory())
 	w, err := repo.Create(ctx, "prod", backup.CreateOptions{Method: backup.Logical, Now: start})
 	if err != nil {
 		t.Fatal(err)
@@ -210,9 +218,11 @@ func TestConcurrentPuts(t *testing.T) {
 
 // Two backups of one environment at once have different ids, and both are
 // whole.
-func TestTwoWriters(t *testing.T) {
+func TestTwoWriters(t *testing.T) { inBothModes(t, testTwoWriters) }
+
+func testTwoWriters(t *testing.T, in mode) {
 	t.Parallel()
-	repo := repository(t, newMemory())
+	repo := in.repository(t, newMemory())
 	contents := []content{tables(2, 5, 100), tables(3, 5, 200)}
 	manifests := make([]*backup.Manifest, 2)
 	var group sync.WaitGroup
@@ -237,9 +247,11 @@ func TestTwoWriters(t *testing.T) {
 }
 
 // More than a pack holds goes into the next one.
-func TestPacksRotate(t *testing.T) {
+func TestPacksRotate(t *testing.T) { inBothModes(t, testPacksRotate) }
+
+func testPacksRotate(t *testing.T, in mode) {
 	t.Parallel()
-	repo := repository(t, newMemory())
+	repo := in.repository(t, newMemory())
 	c := tables(1, 4, 22<<20)
 	m := mustTake(t, repo, c)
 	if len(m.Packs) != 2 || m.Packs[0].Size < 64<<20 {
@@ -250,9 +262,11 @@ func TestPacksRotate(t *testing.T) {
 	}
 }
 
-func TestGarbageIsRewritten(t *testing.T) {
+func TestGarbageIsRewritten(t *testing.T) { inBothModes(t, testGarbageIsRewritten) }
+
+func testGarbageIsRewritten(t *testing.T, in mode) {
 	t.Parallel()
-	repo := repository(t, newMemory())
+	repo := in.repository(t, newMemory())
 	c := tables(1, 40, 1000)
 	first := mustTake(t, repo, c)
 	second := tables(1, 100, 1000)
@@ -272,10 +286,12 @@ func TestGarbageIsRewritten(t *testing.T) {
 	}
 }
 
-func TestMisuse(t *testing.T) {
+func TestMisuse(t *testing.T) { inBothModes(t, testMisuse) }
+
+func testMisuse(t *testing.T, in mode) {
 	t.Parallel()
 	ctx := t.Context()
-	repo := repository(t, newMemory())
+	repo := in.repository(t, newMemory())
 	for _, env := range []string{"", "a/b", ".hidden", "..", "a\nb", strings.Repeat("x", 129), "\xff"} {
 		if _, err := repo.Create(ctx, env, backup.CreateOptions{Method: backup.Logical}); !errors.Is(err, envdb.ErrMisuse) {
 			t.Errorf("environment %q: got %v, want ErrMisuse", env, err)
@@ -314,10 +330,12 @@ func TestMisuse(t *testing.T) {
 	}
 }
 
-func TestAbortLeavesNothing(t *testing.T) {
+func TestAbortLeavesNothing(t *testing.T) { inBothModes(t, testAbortLeavesNothing) }
+
+func testAbortLeavesNothing(t *testing.T, in mode) {
 	t.Parallel()
 	st := newMemory()
-	repo := repository(t, st)
+	repo := in.repository(t, st)
 	ctx, stop := context.WithCancel(t.Context())
 	w, err := repo.Create(ctx, "prod", backup.CreateOptions{Method: backup.Logical, Now: start})
 	if err != nil {
@@ -340,11 +358,13 @@ func TestAbortLeavesNothing(t *testing.T) {
 
 // A backup that begins again refers to what it stored before, and keeps no
 // pack of what did not come again.
-func TestRestart(t *testing.T) {
+func TestRestart(t *testing.T) { inBothModes(t, testRestart) }
+
+func testRestart(t *testing.T, in mode) {
 	t.Parallel()
 	ctx := t.Context()
 	st := newMemory()
-	repo := repository(t, st)
+	repo := in.repository(t, st)
 	w, err := repo.Create(ctx, "prod", backup.CreateOptions{Method: backup.Logical, Now: start})
 	if err != nil {
 		t.Fatal(err)
@@ -373,9 +393,11 @@ func TestRestart(t *testing.T) {
 	}
 }
 
-func TestAnEmptyBackup(t *testing.T) {
+func TestAnEmptyBackup(t *testing.T) { inBothModes(t, testAnEmptyBackup) }
+
+func testAnEmptyBackup(t *testing.T, in mode) {
 	t.Parallel()
-	repo := repository(t, newMemory())
+	repo := in.repository(t, newMemory())
 	m := mustTake(t, repo, content{})
 	if err := same(t.Context(), repo, m, content{}); err != nil {
 		t.Error(err)
