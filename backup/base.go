@@ -9,6 +9,7 @@ import (
 	"slices"
 
 	"github.com/envdb/envdb"
+	"github.com/envdb/envdb/backup/seal"
 )
 
 // Garbage is the part of a pack that the newest backup does not refer to. A
@@ -33,12 +34,34 @@ func (r *Repository) chooseBase(ctx context.Context, env string, method Method, 
 	if err != nil {
 		return nil, err
 	}
+	if err := r.recognise(env, backups); err != nil {
+		return nil, err
+	}
 	for _, b := range slices.Backward(backups) {
 		if b.Err == nil && !b.Bad && !marks.tombstoned[b.ID()] && b.Manifest.Method == method {
 			return b.Manifest, nil
 		}
 	}
 	return nil, nil
+}
+
+// recognise refuses to write with a data key that none of the backups was
+// sealed with, unless the caller knew the key beforehand: who can write to the
+// store may have put it there, to read what is stored from now on.
+func (r *Repository) recognise(env string, backups []Backup) error {
+	strange := false
+	for _, b := range backups {
+		if b.Err == nil {
+			return nil
+		}
+		strange = strange || errors.Is(b.Err, seal.ErrAuthentication)
+	}
+	if !strange || r.pinned {
+		return nil
+	}
+	return envdb.Fail(envdb.ErrRefused, "none of the %d backups of %s was sealed with the repository's data key %s: %s may have been replaced", len(backups), env, r.codec.key.ID(), repositoryKey).
+		WithState("nothing was stored").
+		WithNext("compare %s with a copy of the store. If the key is right and the backups are lost, write store.encryption.key_id: %s into the configuration", repositoryKey, r.codec.key.ID())
 }
 
 // stillThere reports whether the base outlived the moment in which the write

@@ -1,11 +1,9 @@
 package backup
 
 import (
-	"errors"
 	"fmt"
 
 	"github.com/envdb/envdb"
-	"github.com/envdb/envdb/backup/seal"
 )
 
 // Seal returns what is stored of plain under a key of the store: a log, a run's
@@ -47,7 +45,3 @@ func (c *codec) unsealObject(key string, sealed []byte) ([]byte, error) {
 	}
 	return c.open(nil, frame, size)
 }
-
-// foreign reports whether an error says that something was sealed with another
-// key or for another place, rather than that it cannot be read.
-func foreign(err error) bool { return errors.Is(err, seal.ErrAuthentication) }
