@@ -8,28 +8,42 @@ import (
 	"io"
 	"io/fs"
 	"os"
-	"path/filepath"
 
 	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
 
 	"github.com/envdb/envdb"
 	"github.com/envdb/envdb/backup"
 	"github.com/envdb/envdb/internal/config"
 	"github.com/envdb/envdb/internal/console"
-	"github.com/envdb/envdb/internal/ledger"
-	"github.com/envdb/envdb/internal/manager"
 )
 
 type initOptions struct {
-	template, project, store, url, target string
+	template, project, url, target string
+	noEncryption                   bool
+	recoveryFile                   string
+
+	store     config.Store
+	pathStyle bool
+	flags     *pflag.FlagSet
 }
 
 // initResult is what init did.
 type initResult struct {
-	Config     string           `json:"config"`
-	Written    bool             `json:"written"`
-	Repository string           `json:"repository"`
-	Measured   *config.Measured `json:"measured,omitempty"`
+	Config     string            `json:"config"`
+	Written    bool              `json:"written"`
+	Repository string            `json:"repository,omitempty"`
+	Encryption backup.Encryption `json:"encryption"`
+	// Identity is the reference to this machine's key; IdentityWritten says
+	// that init made it.
+	Identity        string `json:"identity,omitempty"`
+	IdentityWritten bool   `json:"identity_written,omitempty"`
+	// RecoveryKey is a secret, given once, or in RecoveryFile.
+	RecoveryKey  string           `json:"recovery_key,omitempty"`
+	RecoveryFile string           `json:"recovery_file,omitempty"`
+	Measured     *config.Measured `json:"measured,omitempty"`
+
+	pinned bool // the configuration has the data key's id
 }
 
 func newInitCommand(a *app) *cobra.Command {
@@ -40,6 +54,14 @@ func newInitCommand(a *app) *cobra.Command {
 		Long: `Measure the source, write a commented configuration that fits it, and prepare
 the store. A configuration that is there already is left as it is.
 
+The store is a directory or a bucket. S3's credentials come from where AWS's own
+tools look for them: AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, ~/.aws, or the
+role of the machine. The bucket must be there.
+
+Backups are encrypted. init makes a key for this machine, in ` + config.IdentityFile + ` beside
+the configuration, and a recovery key, which it shows once: keep that one where
+it outlives this machine. Without any key nobody reads the backups.
+
 The configuration names secrets and does not hold them: give the URLs as
 env:NAME or file:PATH.
 
@@ -47,15 +69,27 @@ Templates:
   mini   two systems, live and dev
   full   production, production-copy, staging, with every key explained`,
 		Example: `  export PROD_DATABASE_URL=postgres://backup@db.example.com/shop
-  envdb init --template mini --url env:PROD_DATABASE_URL --store /var/lib/envdb/store`,
+  envdb init --template mini --url env:PROD_DATABASE_URL --store /var/lib/envdb/store
+  envdb init --url env:PROD_DATABASE_URL --store s3://acme-backups/envdb --endpoint https://s3.example.com --region eu-1`,
 		Args: arguments(),
-		RunE: func(c *cobra.Command, args []string) error { return a.runInit(c.Context(), opts) },
+		RunE: func(c *cobra.Command, args []string) error {
+			opts.flags = c.Flags()
+			return a.runInit(c.Context(), opts)
+		},
 	}
-	c.Flags().StringVar(&opts.template, "template", "full", "`mini or full`")
-	c.Flags().StringVar(&opts.project, "project", "", "what the store calls it (default: the database's name): `name`")
-	c.Flags().StringVar(&opts.store, "store", "./envdb-store", "where backups go: `directory`")
-	c.Flags().StringVar(&opts.url, "url", "", "the source: env:`NAME` or file:PATH")
-	c.Flags().StringVar(&opts.target, "target", "", "where the copy goes: env:`NAME` or file:PATH")
+	f := c.Flags()
+	f.StringVar(&opts.template, "template", "full", "`mini or full`")
+	f.StringVar(&opts.project, "project", "", "what the store calls it (default: the database's name): `name`")
+	f.StringVar(&opts.url, "url", "", "the source: env:`NAME` or file:PATH")
+	f.StringVar(&opts.target, "target", "", "where the copy goes: env:`NAME` or file:PATH")
+	f.StringVar(&opts.store.URL, "store", "./envdb-store", "where backups go: a directory or `s3://bucket/prefix`")
+	f.StringVar(&opts.store.Endpoint, "endpoint", "", "the S3 service, if it is not AWS: `URL`")
+	f.StringVar(&opts.store.Region, "region", "", "the bucket's `region`")
+	f.StringVar(&opts.store.Profile, "profile", "", "the kind of S3 service, if envdb is not to find it out: `aws, r2, ceph, …`")
+	f.BoolVar(&opts.pathStyle, "path-style", false, "the bucket stands in the path of requests, not in the host's name")
+	f.StringVar(&opts.store.SingleWriter, "single-writer", "", "only this machine writes, for a service without conditional writes: its `name`")
+	f.BoolVar(&opts.noEncryption, "no-encryption", false, "store backups as they are; this cannot be changed later")
+	f.StringVar(&opts.recoveryFile, "recovery-file", "", "write the recovery key into a new `file` instead of showing it")
 	return c
 }
 
@@ -63,93 +97,101 @@ func (a *app) runInit(ctx context.Context, opts initOptions) error {
 	if err := a.checkOutput(); err != nil {
 		return err
 	}
-	result := initResult{Config: cmp.Or(a.configPath, os.Getenv("ENVDB_CONFIG"), config.FileName)}
-	if _, err := os.Stat(result.Config); errors.Is(err, fs.ErrNotExist) {
-		if result.Measured, err = a.writeConfig(ctx, result.Config, opts); err != nil {
-			return err
-		}
-		result.Written = true
-	} else if err != nil {
-		return err
+	if opts.flags.Changed("path-style") {
+		opts.store.PathStyle = &opts.pathStyle
 	}
-	c, err := config.Load(result.Config, nil)
+	s, err := a.newSetup(ctx, opts)
 	if err != nil {
 		return err
 	}
-	if result.Repository, err = prepareStore(ctx, c); err != nil {
+	err = s.prepare(ctx)
+	// A recovery key is given out even if what follows fails: nobody sees it again.
+	if err != nil && (a.output != "json" || s.result.RecoveryKey == "") {
 		return err
 	}
-	return print(a, result, renderInit)
+	return errors.Join(err, print(a, s.result, renderInit))
 }
 
-// writeConfig measures and writes; the file is only for its owner.
-func (a *app) writeConfig(ctx context.Context, path string, opts initOptions) (*config.Measured, error) {
-	store, err := filepath.Abs(opts.store)
-	if err != nil {
+// newSetup reads the configuration that is there, or drafts one.
+func (a *app) newSetup(ctx context.Context, opts initOptions) (*setup, error) {
+	path := cmp.Or(a.configPath, os.Getenv("ENVDB_CONFIG"), config.FileName)
+	s := &setup{app: a, opts: opts, result: initResult{Config: path}}
+	_, err := os.Stat(path)
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		return s, s.draft(ctx)
+	case err != nil:
 		return nil, err
 	}
-	measured := config.Measured{Project: opts.project, Store: config.Store{URL: store}, SourceURL: opts.url, TargetURL: opts.target}
-	if opts.url != "" {
-		url, err := config.Process().ResolveURL(opts.url)
-		if err != nil {
-			return nil, err
-		}
-		screen, report := a.progress()
-		facts, err := manager.Measure(ctx, url, report)
-		screen.Stop()
-		if err != nil {
-			return nil, err
-		}
-		measured.Database, measured.ServerVersion, measured.Size, measured.BackupDuration = facts.Database, facts.ServerVersion, facts.Size, facts.BackupDuration
-	}
-	if measured.Project == "" {
-		measured.Project = projectName(measured.Database)
-	}
-	text, err := config.Render(opts.template, measured)
-	if err != nil {
+	if s.config, err = config.Load(path, nil); err != nil {
 		return nil, err
 	}
-	file, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
-	if err != nil {
-		return nil, envdb.Fail(envdb.ErrPreflight, "write the configuration: %w", err).WithNext("name another file with --config")
-	}
-	_, err = file.Write(text)
-	return &measured, errors.Join(err, file.Close())
+	return s, s.agree()
 }
 
-// projectName returns a name for the store's keys.
-func projectName(database string) string {
-	if envdb.CheckName(database) == nil {
-		return database
+// agree refuses flags that say something else than the configuration that is
+// there: they would be ignored.
+func (s *setup) agree() error {
+	if s.opts.noEncryption && s.config.Encryption().Configured {
+		return disagreement(s.result.Config, "no-encryption", "encryption")
 	}
-	return "main"
+	have, err := s.config.Store()
+	if err != nil {
+		return err
+	}
+	want, err := s.wantedStore()
+	if err != nil {
+		return err
+	}
+	for _, c := range []struct {
+		flag, key  string
+		have, want any
+	}{
+		{"store", "url", have.URL, want.URL},
+		{"endpoint", "endpoint", have.Endpoint, want.Endpoint},
+		{"region", "region", have.Region, want.Region},
+		{"profile", "profile", have.Profile, want.Profile},
+		{"path-style", "path_style", have.PathStyle != nil && *have.PathStyle, s.opts.pathStyle},
+		{"single-writer", "single_writer", have.SingleWriter, want.SingleWriter},
+	} {
+		if s.opts.flags.Changed(c.flag) && c.have != c.want {
+			return disagreement(s.result.Config, c.flag, c.key)
+		}
+	}
+	return nil
 }
 
-// prepareStore makes the repository, after it has seen that the store keeps
-// its promises.
-func prepareStore(ctx context.Context, c *config.Config) (string, error) {
-	st, err := openStore(ctx, c)
-	if err != nil {
-		return "", err
-	}
-	if err := ledger.Probe(ctx, st); err != nil {
-		return "", err
-	}
-	repository, err := backup.Init(ctx, st, c.Project, backup.InitOptions{})
-	if err != nil {
-		return "", err
-	}
-	return repository.ID(), nil
+func disagreement(path, flag, key string) error {
+	return envdb.Fail(envdb.ErrMisuse, "--%s says something else than store.%s in %s, which is left as it is", flag, key, path).
+		WithState("nothing was changed").WithNext("leave --%s out, or change the configuration, or name another with --config", flag)
 }
 
 func renderInit(w io.Writer, r initResult) {
 	if m := r.Measured; m != nil && m.Database != "" {
 		fmt.Fprintf(w, "measured %s: %s, PostgreSQL %s; a backup takes about %s\n", m.Database, console.Bytes(m.Size), m.ServerVersion, console.Duration(m.BackupDuration))
 	}
+	if r.IdentityWritten {
+		fmt.Fprintf(w, "this machine's key is in %s; keep it out of version control\n", r.Identity[len("file:"):])
+	}
+	if r.RecoveryFile != "" {
+		fmt.Fprintf(w, "the recovery key is in %s; move it to where it outlives this machine\n", r.RecoveryFile)
+	}
 	if r.Written {
 		fmt.Fprintf(w, "wrote %s\n", r.Config)
 	} else {
 		fmt.Fprintf(w, "%s is as it was\n", r.Config)
 	}
-	fmt.Fprintf(w, "the store holds repository %s\nNext: look at %s, then envdb doctor\n", r.Repository, r.Config)
+	fmt.Fprintf(w, "the store holds repository %s, %s\n", r.Repository, encryptionWords(r.Encryption))
+	if !r.pinned && r.Encryption.KeyID != "" {
+		fmt.Fprintf(w, "to refuse any other data key, write key_id: %q below store.encryption\n", r.Encryption.KeyID)
+	}
+	fmt.Fprintf(w, "Next: look at %s, then envdb doctor\n", r.Config)
+}
+
+// encryptionWords says how a repository is encrypted.
+func encryptionWords(e backup.Encryption) string {
+	if e.Mode == backup.NotEncrypted {
+		return "not encrypted"
+	}
+	return fmt.Sprintf("encrypted (data key %s)", e.KeyID)
 }

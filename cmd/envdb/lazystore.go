@@ -10,56 +10,55 @@ import (
 	"github.com/envdb/envdb/backup"
 	"github.com/envdb/envdb/internal/config"
 	"github.com/envdb/envdb/internal/manager"
-	"github.com/envdb/envdb/internal/store"
 	"github.com/envdb/envdb/internal/store/dir"
 )
 
 // lazyStore opens the configured store when it is first needed, and only if it
 // holds a repository: what needs only PostgreSQL works without it, and a disk
 // that is not mounted is not mistaken for an empty store.
+//
+// Reading it needs no key: who lost theirs can still see which backups and
+// runs there are, and who has a key. Writing does: who cannot open a
+// repository leaves nothing in it.
 type lazyStore struct {
-	open func() (opened, error)
-}
-
-// opened is a store and the repository in it.
-type opened struct {
-	envdb.Store
-	repository *backup.Repository
+	open       func() (envdb.Store, error) // with a repository in it, readable or not
+	repository func() (*backup.Repository, error)
 }
 
 var _ envdb.Store = (*lazyStore)(nil)
 
 func newLazyStore(ctx context.Context, c *config.Config) *lazyStore {
-	return &lazyStore{open: sync.OnceValues(func() (opened, error) {
-		st, err := openStore(ctx, c)
-		if err != nil {
-			return opened{}, err
-		}
-		repository, err := backup.Open(ctx, st, c.Project, backup.Access{})
-		return opened{st, repository}, err
-	})}
+	connect := sync.OnceValues(func() (envdb.Store, error) { return openStore(ctx, c) })
+	return &lazyStore{
+		open: sync.OnceValues(func() (envdb.Store, error) {
+			st, err := connect()
+			if err != nil {
+				return nil, err
+			}
+			_, err = backup.ReadEncryption(ctx, st)
+			return st, err
+		}),
+		repository: sync.OnceValues(func() (*backup.Repository, error) {
+			st, err := connect()
+			if err != nil {
+				return nil, err
+			}
+			return openRepository(ctx, st, c)
+		}),
+	}
 }
 
-// repository returns the repository in the store.
-func (l *lazyStore) repository(context.Context) (*backup.Repository, error) {
-	st, err := l.open()
-	return st.repository, err
-}
-
-// openStore opens the configured store, with or without a repository in it.
-func openStore(ctx context.Context, c *config.Config) (envdb.Store, error) {
-	at, err := c.Store()
-	if err != nil {
+// writable returns the store for who can open the repository in it.
+func (l *lazyStore) writable() (envdb.Store, error) {
+	if _, err := l.repository(); err != nil {
 		return nil, err
 	}
-	return store.Open(ctx, store.Config{
-		URL: at.URL, Endpoint: at.Endpoint, Region: at.Region, Profile: at.Profile, PathStyle: at.PathStyle, SingleWriter: at.SingleWriter,
-	})
+	return l.open()
 }
 
 // Put implements envdb.Store.
 func (l *lazyStore) Put(ctx context.Context, key string, body io.Reader, cond envdb.Condition) (envdb.Tag, error) {
-	st, err := l.open()
+	st, err := l.writable()
 	if err != nil {
 		return "", err
 	}
@@ -86,11 +85,29 @@ func (l *lazyStore) List(ctx context.Context, prefix string) iter.Seq2[envdb.Obj
 
 // Delete implements envdb.Store.
 func (l *lazyStore) Delete(ctx context.Context, key string) error {
-	st, err := l.open()
+	st, err := l.writable()
 	if err != nil {
 		return err
 	}
 	return st.Delete(ctx, key)
+}
+
+// Seal seals a run's record or log with the repository's key.
+func (l *lazyStore) Seal(key string, plain []byte) ([]byte, error) {
+	repository, err := l.repository()
+	if err != nil {
+		return nil, err
+	}
+	return repository.Seal(key, plain)
+}
+
+// Unseal opens what Seal made.
+func (l *lazyStore) Unseal(key string, sealed []byte) ([]byte, error) {
+	repository, err := l.repository()
+	if err != nil {
+		return nil, err
+	}
+	return repository.Unseal(key, sealed)
 }
 
 // Unfinished implements manager.Attic: a directory holds the half-written
@@ -109,7 +126,7 @@ func (l *lazyStore) eachUnfinished(look func(*dir.Store) ([]dir.Leftover, error)
 	if err != nil {
 		return found, err
 	}
-	directory, ok := st.Store.(*dir.Store)
+	directory, ok := st.(*dir.Store)
 	if !ok {
 		return found, nil
 	}

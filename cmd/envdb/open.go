@@ -7,6 +7,7 @@ import (
 	"sync"
 
 	"github.com/envdb/envdb"
+	"github.com/envdb/envdb/backup"
 	"github.com/envdb/envdb/internal/config"
 	"github.com/envdb/envdb/internal/console"
 	"github.com/envdb/envdb/internal/ledger"
@@ -15,6 +16,7 @@ import (
 
 // session is everything that one command works with.
 type session struct {
+	config  *config.Config
 	manager *manager.Manager
 	store   envdb.Store
 	// finish ends the progress, so that results come after it.
@@ -40,12 +42,13 @@ func (a *app) open(ctx context.Context) (*session, error) {
 	st := newLazyStore(ctx, c)
 	l := ledger.New(st, c.Project, ledger.Config{
 		Version: version, Spool: filepath.Join(c.Home, "spool"), LogLevel: slog.LevelDebug, Log: log,
+		Seal: st.Seal, Unseal: st.Unseal,
 	})
 	m := manager.New(manager.Config{
 		Config: c, Ledger: l, Log: log, Report: report, Version: version,
-		OpenRepository: st.repository,
+		OpenRepository: func(context.Context) (*backup.Repository, error) { return st.repository() },
 	})
-	return &session{manager: m, store: st, finish: sync.OnceFunc(screen.Stop)}, nil
+	return &session{config: c, manager: m, store: st, finish: sync.OnceFunc(screen.Stop)}, nil
 }
 
 // progress returns the screen that shows how far a run is.

@@ -52,6 +52,12 @@ func (l Loader) Load(path string, flags *pflag.FlagSet) (*Config, error) {
 	return l.parse(path, content, flags)
 }
 
+// Parse reads a configuration that is not written yet, as it would be read
+// from path.
+func (l Loader) Parse(path string, content []byte) (*Config, error) {
+	return l.parse(path, content, nil)
+}
+
 // parse makes a Config of the content of the file at path.
 func (l Loader) parse(path string, content []byte, flags *pflag.FlagSet) (*Config, error) {
 	abs := l.abs(path)

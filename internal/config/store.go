@@ -30,7 +30,7 @@ type Store struct {
 func (s Store) S3() bool { return isS3(s.URL) }
 
 // Profiles returns the kinds of S3 service that store.profile may name.
-func Profiles() []string { return []string{"aws", "r2", "ceph", "backblaze", "versitygw", "generic"} }
+func Profiles() []string { return []string{"aws", "r2", "ceph", "b2", "minio", "versitygw", "generic"} }
 
 // storeDeclaration is the section "store" before its references are resolved.
 type storeDeclaration struct {

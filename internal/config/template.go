@@ -138,14 +138,18 @@ func (m Measured) storeLines() []string {
 		lines = append(lines, "path_style: "+strconv.FormatBool(*m.Store.PathStyle))
 	}
 	add("single_writer", m.Store.SingleWriter)
-	if m.Identity != "" {
-		lines = append(lines,
-			"# Backups are sealed here, before they are stored. Who loses every key",
-			"# loses every backup. key_id says which data key is the right one.",
-			fmt.Sprintf("encryption: {identity: %s, key_id: %q}", scalar(m.Identity), m.KeyID),
-		)
+	if m.Identity == "" {
+		return lines
 	}
-	return lines
+	encryption := "identity: " + scalar(m.Identity)
+	if m.KeyID != "" {
+		encryption += fmt.Sprintf(", key_id: %q", m.KeyID)
+	}
+	return append(lines,
+		"# Backups are sealed here, before they are stored. Who loses every key",
+		"# loses every backup. key_id says which data key is the right one.",
+		"encryption: {"+encryption+"}",
+	)
 }
 
 // facts says what the source is.

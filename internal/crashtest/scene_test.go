@@ -81,7 +81,7 @@ func newScene(t *testing.T, p plan) *scene {
 	}
 	s.copy.fill(t, 10)
 	s.configure(t, p)
-	s.run(t, 0, "init", "-q")
+	s.run(t, 0, "init", "-q", "--no-encryption")
 	opened, err := dir.Open(s.store)
 	if err != nil {
 		t.Fatal(err)
