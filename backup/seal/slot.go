@@ -173,5 +173,5 @@ func noKey(slots []Slot, identities []Identity, faults []error) error {
 	}
 	return envdb.Fail(envdb.ErrPreflight, "none of the configured identities opens the repository; they belong to %s", strings.Join(held, ", ")).
 		WithState("nothing was changed; who can open it: %s", owners).
-		WithNext("name the file of one of these identities in store.encryption.identity. If the machine's is lost, use the recovery key: write it to a file, name that file, then `envdb key add NAME --kind machine --output FILE` and `envdb key remove` the lost one")
+		WithNext("name the file of one of these identities in store.encryption.identity. If the machine's is lost, use the recovery key: write it to a file, name that file, then `envdb key add NAME --kind machine --file FILE` and `envdb key remove` the lost one")
 }
