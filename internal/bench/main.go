@@ -105,9 +105,11 @@ type row struct {
 func rows() []row {
 	return []row{
 		{"backup", 3, (*bench).backups},
+		{"change", 2, (*bench).secondBackups},
 		{"restore", 3, (*bench).restores},
 		{"mirror", 3, (*bench).mirrors},
 		{"promote", 10, (*bench).promotes},
+		{"memory", 1, (*bench).memories},
 	}
 }
 

@@ -15,6 +15,8 @@ import (
 const (
 	crowdSize  = 50
 	crowdPause = 10 * time.Millisecond
+	// crowdCalm is the time between two swaps.
+	crowdCalm = 2 * time.Second
 	// longestOutage is what a promote may cost.
 	longestOutage = 250 * time.Millisecond
 )
@@ -80,6 +82,11 @@ func (b *bench) swaps(ctx context.Context, at *site, to envdb.ConnString, rounds
 	defer c.leave()
 	var all []outage
 	for range rounds {
+		// Everyone is back since the last swap, and a pooler has as many
+		// connections again as it wants.
+		if err := wait(ctx, crowdCalm); err != nil {
+			return nil, err
+		}
 		before, err := b.liveOID(ctx, at)
 		if err != nil {
 			return nil, err
