@@ -28,6 +28,7 @@ import (
 type Server struct {
 	*gateway.Gateway
 	home *home
+	keys keys
 }
 
 // shared is the server of the test binary. It is the one variable of the
@@ -141,7 +142,9 @@ func create() (*Server, error) {
 	if err != nil {
 		return nil, errors.Join(err, h.remove())
 	}
-	return &Server{g, h}, nil
+	s := &Server{Gateway: g, home: h}
+	s.keys.add(g.Keys())
+	return s, nil
 }
 
 func (s *Server) destroy() error { return errors.Join(s.Stop(), s.home.remove()) }

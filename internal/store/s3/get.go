@@ -56,20 +56,19 @@ type headed struct {
 // tell a missing bucket from a missing object; callers have written there.
 func (s *Store) head(ctx context.Context, key, name string) (headed, error) {
 	op := &operation{name: "HeadObject", verb: "read", key: key}
-	out, err := call(ctx, s, op, func(ctx context.Context) (*s3.HeadObjectOutput, error) {
-		return s.client.HeadObject(ctx, &s3.HeadObjectInput{Bucket: &s.config.Bucket, Key: &name})
-	})
+	return call(ctx, s, op, func(ctx context.Context) (headed, error) { return s.headOnce(ctx, key, name) })
+}
+
+// headOnce is one attempt of head.
+func (s *Store) headOnce(ctx context.Context, key, name string) (headed, error) {
+	out, err := s.client.HeadObject(ctx, &s3.HeadObjectInput{Bucket: &s.config.Bucket, Key: &name})
 	if err != nil {
 		return headed{}, err
 	}
-	object := envdb.Object{Key: key, Tag: tagOf(out.ETag)}
-	if out.ContentLength != nil {
-		object.Size = *out.ContentLength
+	if out.ContentLength == nil || out.LastModified == nil || tagOf(out.ETag) == "" {
+		return headed{}, fmt.Errorf("%w: it has no length, time or tag", errUnsound)
 	}
-	if out.LastModified != nil {
-		object.Modified = *out.LastModified
-	}
-	return headed{object, out.Metadata[nonceName]}, nil
+	return headed{envdb.Object{Key: key, Size: *out.ContentLength, Tag: tagOf(out.ETag), Modified: *out.LastModified}, out.Metadata[nonceName]}, nil
 }
 
 func tagOf(etag *string) envdb.Tag {
@@ -111,10 +110,7 @@ func (b *body) open(span envdb.Span) error {
 		drain(out.Body)
 		return fmt.Errorf("%s: %w", b.store.describe(b.operation()), err)
 	}
-	b.object = envdb.Object{Key: b.key, Size: size, Tag: tagOf(out.ETag)}
-	if out.LastModified != nil {
-		b.object.Modified = *out.LastModified
-	}
+	b.object = envdb.Object{Key: b.key, Size: size, Tag: tagOf(out.ETag), Modified: *out.LastModified}
 	b.r, b.next, b.left = out.Body, start, size-start
 	if span.Length > 0 {
 		b.left = min(b.left, span.Length)
@@ -126,7 +122,12 @@ func (b *body) operation() *operation { return &operation{name: "GetObject", ver
 
 func (b *body) request(span *string, match *string) (*s3.GetObjectOutput, error) {
 	return call(b.ctx, b.store, b.operation(), func(ctx context.Context) (*s3.GetObjectOutput, error) {
-		return b.store.client.GetObject(ctx, &s3.GetObjectInput{Bucket: &b.store.config.Bucket, Key: &b.name, Range: span, IfMatch: match})
+		out, err := b.store.client.GetObject(ctx, &s3.GetObjectInput{Bucket: &b.store.config.Bucket, Key: &b.name, Range: span, IfMatch: match})
+		if err == nil && (out.ContentLength == nil || out.LastModified == nil || tagOf(out.ETag) == "") {
+			_ = out.Body.Close() // whatever it is, it is not the object
+			return nil, fmt.Errorf("%w: it has no length, time or tag", errUnsound)
+		}
+		return out, err
 	})
 }
 
@@ -146,9 +147,6 @@ func rangeOf(span envdb.Span) *string {
 // object is.
 func extent(out *s3.GetObjectOutput, span envdb.Span) (start, size int64, err error) {
 	if rangeOf(span) == nil {
-		if out.ContentLength == nil {
-			return 0, 0, fmt.Errorf("%w: it does not state its length", errUnsound)
-		}
 		return 0, *out.ContentLength, nil
 	}
 	if out.ContentRange == nil {

@@ -33,6 +33,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/config"
 	"github.com/aws/aws-sdk-go-v2/service/s3"
+	"github.com/aws/smithy-go/logging"
 
 	"github.com/envdb/envdb"
 )
@@ -177,6 +178,7 @@ func (s *Store) load(ctx context.Context) (aws.Config, error) {
 		loaded.Region = s.traits.region
 	}
 	loaded.Credentials = namedCredentials{loaded.Credentials}
+	loaded.Logger = sdkLog{s.log}
 	return loaded, nil
 }
 
@@ -236,6 +238,14 @@ func (s *Store) remove(ctx context.Context, key, name string) error {
 func (s *Store) Close() error {
 	s.log.Debug("store calls", "store", s.String(), "calls", s.calls.snapshot())
 	return nil
+}
+
+// sdkLog hands on what the SDK says. None of it needs anyone's attention: what
+// does is an error, or a call that is repeated.
+type sdkLog struct{ to *slog.Logger }
+
+func (l sdkLog) Logf(_ logging.Classification, format string, v ...any) {
+	l.to.Debug("aws sdk", "says", fmt.Sprintf(format, v...))
 }
 
 // namedCredentials marks the errors of the credential chain as such.

@@ -3,6 +3,7 @@ package s3
 import (
 	"context"
 	"errors"
+	"fmt"
 	"io"
 	"net/http"
 	"sync/atomic"
@@ -74,35 +75,56 @@ func (u *upload) PutObject(ctx context.Context, in *s3.PutObjectInput, options .
 }
 
 // settle decides what the failure of the deciding request means, by what
-// stands under the key now.
+// stands under the key now: an attempt whose answer did not come may have been
+// carried out, and then it is our own write that a condition fails on.
 func (u *upload) settle(ctx context.Context, op *operation, err error) error {
-	lost := errors.Is(err, envdb.ErrCondition)
 	var missing *missingError
 	gone := errors.As(err, &missing)
 	switch {
-	case gone && missing.code != noSuchUpload && u.cond.Match() != "":
+	case gone && missing.code == noSuchUpload:
+		err = u.look(ctx, u.partsGone())
+	case gone && u.cond.Match() != "":
 		err = u.conditionFails() // S3 says 404 to If-Match if there is nothing to match
-		lost = true
-	case !lost && !gone:
-		u.err = err
-		return err
-	}
-	// An attempt whose answer did not come may have been carried out, and then
-	// it is our own write that the condition fails on.
-	if op.unsure || gone {
-		object, headErr := u.store.head(ctx, u.key, u.name)
-		switch {
-		case headErr == nil && object.nonce == u.nonce:
-			u.tag = object.Tag
-			return nil
-		case headErr != nil && !isMissing(headErr):
-			err = errors.Join(err, headErr)
-		case !lost && u.cond.Absent() && headErr == nil:
-			err = u.conditionFails()
-		}
+	case errors.Is(err, envdb.ErrCondition) && op.unsure:
+		err = u.look(ctx, err)
+	case errors.Is(err, envdb.ErrUnreachable):
+		err = u.glance(ctx, err)
 	}
 	u.err = err
 	return err
+}
+
+// look returns nil if what stands under the key is this write, or otherwise.
+func (u *upload) look(ctx context.Context, otherwise error) error {
+	object, err := u.store.head(ctx, u.key, u.name)
+	switch {
+	case isMissing(err):
+		return otherwise
+	case err != nil:
+		return fmt.Errorf("write %s%s: it is not known whether an earlier attempt succeeded: %w", u.store, u.key, err)
+	case object.nonce != u.nonce:
+		return otherwise
+	}
+	u.tag = object.Tag
+	return nil
+}
+
+// glance is look, once, for who has lost patience already.
+func (u *upload) glance(ctx context.Context, otherwise error) error {
+	ctx, cancel := context.WithTimeout(ctx, u.store.patience.Stalled)
+	defer cancel()
+	u.store.calls.add("HeadObject")
+	object, err := u.store.headOnce(ctx, u.key, u.name)
+	if err != nil || object.nonce != u.nonce {
+		return otherwise
+	}
+	u.tag = object.Tag
+	return nil
+}
+
+func (u *upload) partsGone() error {
+	return envdb.Fail(nil, "write %s%s: the endpoint has lost the parts of the upload", u.store, u.key).WithState("nothing was written").
+		WithNext("try again; see that no lifecycle rule of the bucket aborts uploads within a day")
 }
 
 func (u *upload) conditionFails() error {
