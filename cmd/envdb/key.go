@@ -64,21 +64,7 @@ func (a *app) runKeyList(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	return print(a, manager.ListKeys(e, recipientsHere(c)), renderKeys)
-}
-
-// recipientsHere returns the recipients of the configured identities, none if
-// they cannot be read.
-func recipientsHere(c *config.Config) []seal.Recipient {
-	identities, err := identitiesOf(c)
-	if err != nil {
-		return nil
-	}
-	recipients := make([]seal.Recipient, len(identities))
-	for i, identity := range identities {
-		recipients[i] = identity.Recipient()
-	}
-	return recipients
+	return print(a, manager.ListKeys(e, c.Recipients()), renderKeys)
 }
 
 func renderKeys(w io.Writer, l *manager.KeyList) {
@@ -139,7 +125,7 @@ func (a *app) runKeyAdd(ctx context.Context, opts keyAddOptions) error {
 		return err
 	}
 	defer s.close()
-	if err := s.manager.CheckNewKey(ctx, slot.Name); err != nil {
+	if err := s.manager.CheckNewKey(ctx, slot.Name, slot.Kind); err != nil {
 		return err
 	}
 	result := keyAddResult{}
@@ -221,7 +207,6 @@ func (a *app) runKeyRemove(ctx context.Context, req manager.RemoveKeyRequest) er
 		return err
 	}
 	defer s.close()
-	req.Mine = recipientsHere(s.config)
 	removal, err := s.manager.RemoveKey(ctx, req)
 	if err != nil {
 		return err

@@ -16,7 +16,6 @@ import (
 
 // session is everything that one command works with.
 type session struct {
-	config  *config.Config
 	manager *manager.Manager
 	store   envdb.Store
 	// finish ends the progress, so that results come after it.
@@ -48,7 +47,7 @@ func (a *app) open(ctx context.Context) (*session, error) {
 		Config: c, Ledger: l, Log: log, Report: report, Version: version,
 		OpenRepository: func(context.Context) (*backup.Repository, error) { return st.repository() },
 	})
-	return &session{config: c, manager: m, store: st, finish: sync.OnceFunc(screen.Stop)}, nil
+	return &session{manager: m, store: st, finish: sync.OnceFunc(screen.Stop)}, nil
 }
 
 // progress returns the screen that shows how far a run is.

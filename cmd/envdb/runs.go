@@ -102,6 +102,9 @@ func renderRun(w io.Writer, r *manager.RunReport) {
 		rows = append(rows, []string{"  " + s.Name, console.Duration(s.Took), stepQuantity(s)})
 	}
 	console.Table(w, []string{"  STEP", "TOOK", "DONE"}, rows)
+	if r.LogUnreadable != "" {
+		fmt.Fprintf(w, "log: %s\n", r.LogUnreadable)
+	}
 	if r.Log != "" {
 		fmt.Fprintf(w, "log:\n%s", r.Log)
 	}

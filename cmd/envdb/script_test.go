@@ -8,6 +8,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strconv"
 	"strings"
 	"testing"
@@ -33,7 +34,7 @@ func TestMain(m *testing.M) {
 // roles that docs/getting-started.md creates. Its commands beside testscript's:
 //
 //	run CODE ARG…           run envdb, which must exit with CODE; neither stream
-//	                        may hold a password
+//	                        may hold a password, nor an identity but init's
 //	secret ARG…             run envdb, whose output is meant to hold a password
 //	sql SERVER STATEMENT…   run SQL as the superuser of SERVER (prod or copy), in
 //	                        the script's own database there
@@ -140,6 +141,9 @@ func runCommand(ts *testscript.TestScript, _ bool, args []string) {
 				ts.Fatalf("%s holds a password", stream)
 			}
 		}
+		if testIdentity.MatchString(ts.ReadFile(stream)) && !slices.Contains(args, "init") {
+			ts.Fatalf("%s holds an identity", stream)
+		}
 	}
 	if got != want {
 		ts.Fatalf("exit code %d, want %d", got, want)
@@ -148,6 +152,9 @@ func runCommand(ts *testscript.TestScript, _ bool, args []string) {
 		ts.Fatalf("the error has no Next: line")
 	}
 }
+
+// testIdentity is what an identity looks like, not only the talk of one.
+var testIdentity = regexp.MustCompile(`AGE-SECRET-KEY-1[A-Z0-9]{20}`)
 
 func exitOf(err error) (int, error) {
 	if exit := new(exec.ExitError); errors.As(err, &exit) {

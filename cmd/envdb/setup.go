@@ -190,7 +190,7 @@ func (s *setup) identity() (backup.Access, error) {
 		}
 		s.result.IdentityWritten = true
 	}
-	return accessOf(s.config)
+	return s.config.Access()
 }
 
 // admitted refuses to go on with a repository that this machine's identity

@@ -2,6 +2,7 @@ package config
 
 import (
 	"errors"
+	"fmt"
 	"io/fs"
 	"os"
 	"regexp"
@@ -9,6 +10,8 @@ import (
 	"syscall"
 
 	"github.com/envdb/envdb"
+	"github.com/envdb/envdb/backup"
+	"github.com/envdb/envdb/backup/seal"
 )
 
 // IdentityFile is where `envdb init` keeps this machine's identity: beside the
@@ -57,12 +60,48 @@ func (c *Config) Identity() (string, error) {
 		return "", envdb.Fail(envdb.ErrPreflight, "the configuration names no identity").WithState("nothing was changed").
 			WithNext("write encryption: {identity: file:%s} below store", IdentityFile)
 	}
-	if t.isFile() {
-		if err := CheckIdentityFile(t.path()); err != nil && !errors.Is(err, fs.ErrNotExist) {
-			return "", err
-		}
+	if !t.isFile() {
+		return t.resolve(c.get)
+	}
+	switch err := CheckIdentityFile(t.path()); {
+	case errors.Is(err, fs.ErrNotExist):
+		return "", t.unset("put the key there; if it is lost, use the recovery key: write it into a file that only you can read, and ENVDB_STORE_ENCRYPTION_IDENTITY=file:FILE", "%v", err)
+	case err != nil:
+		return "", err
 	}
 	return t.resolve(c.get)
+}
+
+// Access returns what opens the repository. With an identity the repository
+// must be encrypted: one that is not is not the one that was meant.
+func (c *Config) Access() (backup.Access, error) {
+	e := c.Encryption()
+	if !e.Configured {
+		return backup.Access{}, nil
+	}
+	text, err := c.Identity()
+	if err != nil {
+		return backup.Access{}, err
+	}
+	identities, err := seal.ParseIdentities(text)
+	if err != nil {
+		return backup.Access{}, fmt.Errorf("read the identity %s: %w", e.Reference(), err)
+	}
+	return backup.Access{Identities: identities, KeyID: e.KeyID, Required: true}, nil
+}
+
+// Recipients returns the public halves of the configured identities, none if
+// they cannot be read here.
+func (c *Config) Recipients() []seal.Recipient {
+	access, err := c.Access()
+	if err != nil {
+		return nil
+	}
+	recipients := make([]seal.Recipient, len(access.Identities))
+	for i, identity := range access.Identities {
+		recipients[i] = identity.Recipient()
+	}
+	return recipients
 }
 
 // CheckIdentityFile refuses a file that people may read who should not: others

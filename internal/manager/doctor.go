@@ -10,7 +10,6 @@ import (
 	"github.com/envdb/envdb"
 	"github.com/envdb/envdb/backup"
 	"github.com/envdb/envdb/internal/config"
-	"github.com/envdb/envdb/internal/ledger"
 	"github.com/envdb/envdb/internal/logical"
 	"github.com/envdb/envdb/internal/postgres"
 )
@@ -99,26 +98,6 @@ func (m *Manager) Doctor(ctx context.Context, store envdb.Store, req DoctorReque
 		}
 	}
 	return d, d.Err()
-}
-
-// examineStore probes what the store can do: two writers depend on it.
-func (m *Manager) examineStore(ctx context.Context, store envdb.Store, d *Diagnosis) *backup.Repository {
-	if err := ledger.Probe(ctx, store); err != nil {
-		d.trouble("store", err)
-		return nil
-	}
-	repository, err := m.open(ctx)
-	if err != nil {
-		d.trouble("store", err)
-		return nil
-	}
-	d.add("store", Fine, "writes are atomic and conditional; repository %s", repository.ID())
-	if stored, err := m.ledger.FlushSpool(ctx); err != nil {
-		d.trouble("store", err)
-	} else if stored > 0 {
-		d.add("store", Fine, "stored %s of runs that ended while the store was down", counted(stored, "record"))
-	}
-	return repository
 }
 
 func (m *Manager) examineServer(ctx context.Context, name string, d *Diagnosis) {

@@ -67,7 +67,7 @@ func describes(listed, difference string) bool {
 
 func TestMirrorEqualsItsSource(t *testing.T) {
 	t.Parallel()
-	a, b := pgtest.Start(t), pgtest.StartOwn(t, pgtest.Options{})
+	a, b := pgtest.Start(t), pgtest.StartOwn(t, pgtest.Options{Side: pgtest.Target})
 	b.Exec(t, "postgres", everything.RolesSQL("mir"))
 	prod := on(t, a, "prod", envdb.Production).have(t, everything.SQL("mir"))
 	staging := on(t, a, "staging", envdb.Staging)
@@ -133,7 +133,7 @@ const subscribed = `PUBLICATION a, "B c" WITH (connect = false, slot_name = NONE
 // are made.
 func TestRolesOfTheTarget(t *testing.T) {
 	t.Parallel()
-	a, b := pgtest.Start(t), pgtest.StartOwn(t, pgtest.Options{})
+	a, b := pgtest.Start(t), pgtest.StartOwn(t, pgtest.Options{Side: pgtest.Target})
 	a.Exec(t, "postgres", `CREATE ROLE "team Owner" LOGIN PASSWORD 'x' CREATEDB; CREATE ROLE "team reader" NOLOGIN; GRANT "team reader" TO "team Owner" WITH ADMIN OPTION`)
 	source := on(t, a, "staging", envdb.Staging).have(t, append(small("staging"),
 		`ALTER TABLE t OWNER TO "team Owner"`, `GRANT SELECT ON t TO "team reader"`, `SELECT lo_from_bytea(4711, 'x')`,

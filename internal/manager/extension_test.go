@@ -16,7 +16,7 @@ import (
 // extension's own come along, and its other tables are as it makes them.
 func TestConfigurationTablesOfAnExtension(t *testing.T) {
 	t.Parallel()
-	programs, err := cluster.Find(0)
+	programs, err := pgtest.Source.Programs()
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -59,10 +59,9 @@ func (l *KeyList) find(name string) *KeyLine {
 	return &l.Keys[i]
 }
 
-// CheckNewKey returns an error if the repository has a key of that name
-// already, or is not encrypted. What a person is about to do for a new key is
-// then in vain.
-func (m *Manager) CheckNewKey(ctx context.Context, name string) error {
+// CheckNewKey returns an error if a key of that name and kind cannot be added,
+// whatever its recipient: before somebody makes an identity for nothing.
+func (m *Manager) CheckNewKey(ctx context.Context, name string, kind seal.Kind) error {
 	repository, err := m.open(ctx)
 	if err != nil {
 		return err
@@ -76,7 +75,11 @@ func (m *Manager) CheckNewKey(ctx context.Context, name string) error {
 		return envdb.Fail(envdb.ErrRefused, "there is a key %s already: %s, %s", k.Name, k.Kind, k.Recipient).WithState("nothing was changed").
 			WithNext("use another name; or envdb key remove %s first", k.Name)
 	}
-	return nil
+	// A slot is checked with its recipient; any of those here will do.
+	for _, mine := range m.config.Recipients() {
+		return seal.Slot{Name: name, Kind: kind, Recipient: mine}.Check()
+	}
+	return nil // AddKey will say what is wrong
 }
 
 // AddKey lets one more recipient open the repository, and returns its keys.
@@ -103,9 +106,7 @@ type RemoveKeyRequest struct {
 	// Confirm is the name again. It is asked for where nothing here brings the
 	// key back: this machine's own, or the last one for recovery.
 	Confirm string
-	// Mine are the recipients of the identities that are configured here.
-	Mine   []seal.Recipient
-	DryRun bool
+	DryRun  bool
 }
 
 // RemoveKey takes a key away. What that does not achieve, the warnings say.
@@ -114,7 +115,7 @@ func (m *Manager) RemoveKey(ctx context.Context, req RemoveKeyRequest) (*KeyRemo
 	if err != nil {
 		return nil, err
 	}
-	list := ListKeys(repository.Encryption(), req.Mine)
+	list := ListKeys(repository.Encryption(), m.config.Recipients())
 	k := list.find(req.Name)
 	if k == nil {
 		return nil, repository.RemoveKey(ctx, req.Name) // which says what there is

@@ -91,7 +91,7 @@ func TestRestoreOfProductionStaysDark(t *testing.T) {
 // An empty server gets roles first, and then everything as it was.
 func TestRestoreOntoAnEmptyServer(t *testing.T) {
 	t.Parallel()
-	a, b := pgtest.Start(t), pgtest.StartOwn(t, pgtest.Options{})
+	a, b := pgtest.Start(t), pgtest.StartOwn(t, pgtest.Options{Side: pgtest.Target})
 	prod := on(t, a, "prod", envdb.Production).have(t, everything.SQL("onto"))
 	prodCopy := on(t, a, "prod-copy", envdb.ProductionCopy)
 	w := newWorld(t, prod, prodCopy)

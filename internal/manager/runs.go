@@ -21,6 +21,9 @@ type RunReport struct {
 	At  time.Time  `json:"at"`
 	Run ledger.Run `json:"run"`
 	Log string     `json:"log,omitempty"`
+	// LogUnreadable says why there is no log: it is sealed, and the key is not
+	// here.
+	LogUnreadable string `json:"log_unreadable,omitempty"`
 }
 
 // Runs returns the runs that the query chooses.
@@ -38,9 +41,14 @@ func (m *Manager) Run(ctx context.Context, id string) (*RunReport, error) {
 	if err != nil {
 		return nil, err
 	}
+	report := &RunReport{At: m.now().UTC(), Run: *run}
 	log, err := m.ledger.Log(ctx, run.ID)
-	if err != nil {
-		return nil, err
+	switch {
+	case ctx.Err() != nil:
+		return nil, context.Cause(ctx)
+	case err != nil:
+		report.LogUnreadable = err.Error()
 	}
-	return &RunReport{At: m.now().UTC(), Run: *run, Log: string(log)}, nil
+	report.Log = string(log)
+	return report, nil
 }

@@ -13,7 +13,7 @@ import (
 // either point, equal in everything.
 func TestShopAsOfEitherPoint(t *testing.T) {
 	t.Parallel()
-	a, b := pgtest.Start(t), pgtest.StartOwn(t, pgtest.Options{})
+	a, b := pgtest.Start(t), pgtest.StartOwn(t, pgtest.Options{Side: pgtest.Target})
 	var build []string
 	for _, step := range fixtures.Shop() {
 		build = append(build, step.SQL)
