@@ -56,7 +56,9 @@ func (a *app) runKeyList(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	st, err := openStore(ctx, c)
+	screen, _ := a.progress()
+	defer screen.Stop()
+	st, err := openStore(ctx, c, a.logger(screen))
 	if err != nil {
 		return err
 	}

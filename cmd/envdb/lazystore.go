@@ -4,6 +4,7 @@ import (
 	"context"
 	"io"
 	"iter"
+	"log/slog"
 	"sync"
 
 	"github.com/envdb/envdb"
@@ -27,8 +28,8 @@ type lazyStore struct {
 
 var _ envdb.Store = (*lazyStore)(nil)
 
-func newLazyStore(ctx context.Context, c *config.Config) *lazyStore {
-	connect := sync.OnceValues(func() (envdb.Store, error) { return openStore(ctx, c) })
+func newLazyStore(ctx context.Context, c *config.Config, log *slog.Logger) *lazyStore {
+	connect := sync.OnceValues(func() (envdb.Store, error) { return openStore(ctx, c, log) })
 	return &lazyStore{
 		open: sync.OnceValues(func() (envdb.Store, error) {
 			st, err := connect()

@@ -38,7 +38,7 @@ func (a *app) open(ctx context.Context) (*session, error) {
 	for _, w := range c.Warnings {
 		log.Debug("configuration", "warning", w.String())
 	}
-	st := newLazyStore(ctx, c)
+	st := newLazyStore(ctx, c, log)
 	l := ledger.New(st, c.Project, ledger.Config{
 		Version: version, Spool: filepath.Join(c.Home, "spool"), LogLevel: slog.LevelDebug, Log: log,
 		Seal: st.Seal, Unseal: st.Unseal,

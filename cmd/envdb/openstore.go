@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"log/slog"
 
 	"github.com/envdb/envdb"
 	"github.com/envdb/envdb/backup"
@@ -10,14 +11,19 @@ import (
 )
 
 // openStore opens the configured store, with or without a repository in it.
-func openStore(ctx context.Context, c *config.Config) (envdb.Store, error) {
+func openStore(ctx context.Context, c *config.Config, log *slog.Logger) (envdb.Store, error) {
 	at, err := c.Store()
 	if err != nil {
 		return nil, err
 	}
-	return store.Open(ctx, store.Config{
-		URL: at.URL, Endpoint: at.Endpoint, Region: at.Region, Profile: at.Profile, PathStyle: at.PathStyle, SingleWriter: at.SingleWriter,
+	st, err := store.Open(ctx, store.Config{
+		URL: at.URL, Endpoint: at.Endpoint, Region: at.Region, Profile: at.Profile, PathStyle: at.PathStyle, SingleWriter: at.SingleWriter, Log: log,
 	})
+	if _, next := envdb.Advice(err); err != nil && next == "" && ctx.Err() == nil {
+		return nil, envdb.Fail(envdb.ErrPreflight, "%w", err).WithState("nothing was changed").
+			WithNext("check store.url, and what the user that runs envdb may do there")
+	}
+	return st, err
 }
 
 // openRepository opens the repository in the configured store.

@@ -101,7 +101,9 @@ func projectName(database string) string {
 // prepare makes the repository if there is none, after it has seen that the
 // store keeps its promises, and writes the configuration if there is none.
 func (s *setup) prepare(ctx context.Context) error {
-	st, err := openStore(ctx, s.config)
+	screen, _ := s.app.progress()
+	defer screen.Stop()
+	st, err := openStore(ctx, s.config, s.app.logger(screen))
 	if err != nil {
 		return err
 	}
