@@ -105,11 +105,12 @@ type row struct {
 func rows() []row {
 	return []row{
 		{"backup", 3, (*bench).backups},
-		{"change", 2, (*bench).secondBackups},
+		{"change", 1, (*bench).secondBackups},
 		{"restore", 3, (*bench).restores},
 		{"mirror", 3, (*bench).mirrors},
 		{"promote", 10, (*bench).promotes},
 		{"memory", 1, (*bench).memories},
+		{"calls", 1, (*bench).calls},
 	}
 }
 

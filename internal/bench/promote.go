@@ -23,8 +23,7 @@ const (
 
 // promotes measures what clients see of a swap, directly and through a pooler.
 func (b *bench) promotes(ctx context.Context, rounds int) (results []result, err error) {
-	// How large the database is does not matter: a swap renames.
-	db := b.scale.archive()
+	db := b.scale.desk()
 	at, err := b.backedUp(ctx, db)
 	if err != nil {
 		return nil, err

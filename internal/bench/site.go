@@ -3,11 +3,9 @@ package main
 import (
 	"context"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
-	"strings"
 )
 
 // site is a place where envdb is set up for one database: a configuration, a
@@ -19,6 +17,8 @@ type site struct {
 	sealed
 	// pooler is in front of the copy, if it is set.
 	pooler *pooler
+	// bucket holds the store, if it is set; otherwise a directory does.
+	bucket *bucket
 }
 
 // sealed says whether the store is encrypted.
@@ -37,34 +37,32 @@ func (s sealed) String() string {
 	return "envdb, not encrypted"
 }
 
-// newSite sets envdb up in a new directory with an empty store.
+// newSite sets envdb up in a new directory, whose store is empty.
 func (b *bench) newSite(ctx context.Context, db database, s sealed) (*site, error) {
+	return b.newSiteOn(ctx, db, s, nil)
+}
+
+// newSiteOn does the same with a store in a bucket, unless that is nil.
+func (b *bench) newSiteOn(ctx context.Context, db database, s sealed, on *bucket) (*site, error) {
 	dir, err := os.MkdirTemp(b.work, "site-")
 	if err != nil {
 		return nil, err
 	}
-	at := &site{bench: b, dir: dir, db: db, sealed: s}
-	return at, errors.Join(at.configure(), at.init(ctx))
+	at := &site{bench: b, dir: dir, db: db, sealed: s, bucket: on}
+	if err := at.configure(); err != nil {
+		return at, err
+	}
+	args := []string{"init", "--recovery-file", filepath.Join(dir, "recovery.txt")}
+	if s == unencrypted {
+		args = []string{"init", "--no-encryption"}
+	}
+	_, err = run(ctx, at.envdb(args...))
+	return at, err
 }
 
 // configure writes the configuration.
 func (s *site) configure() error {
 	return os.WriteFile(s.config(), []byte(s.configuration()), 0o600)
-}
-
-func (s *site) init(ctx context.Context) error {
-	args := []string{"init"}
-	if s.sealed == unencrypted && s.bench.canSeal(ctx) {
-		args = append(args, "--no-encryption")
-	}
-	_, err := run(ctx, s.envdb(args...))
-	return err
-}
-
-// canSeal reports whether envdb encrypts unless it is told not to.
-func (b *bench) canSeal(ctx context.Context) bool {
-	help, err := run(ctx, command{program: b.envdb, args: []string{"init", "--help"}})
-	return err == nil && strings.Contains(string(help.Output), "--no-encryption")
 }
 
 func (s *site) config() string { return filepath.Join(s.dir, "envdb.yaml") }
@@ -73,8 +71,7 @@ func (s *site) config() string { return filepath.Join(s.dir, "envdb.yaml") }
 func (s *site) configuration() string {
 	return fmt.Sprintf(`project: bench
 store:
-  url: %s
-jobs: %d
+%sjobs: %d
 home: %s
 environments:
   prod:
@@ -83,7 +80,19 @@ environments:
   copy:
     tier: production-copy
     mirror: {from: prod}
-%s`, s.store(), s.bench.jobs, filepath.Join(s.dir, "home"), s.bench.source.URL(s.db.name).Reveal(), s.copyURLs())
+%s`, s.storeKeys(), s.bench.jobs, filepath.Join(s.dir, "home"), s.bench.source.URL(s.db.name).Reveal(), s.copyURLs())
+}
+
+// storeKeys says where the store is and whether it is encrypted.
+func (s *site) storeKeys() string {
+	keys := "  url: " + s.store() + "\n"
+	if s.bucket != nil {
+		keys = fmt.Sprintf("  url: s3://%s/%s\n  endpoint: %s\n  region: %s\n", s.bucket.name, filepath.Base(s.dir), s.bucket.endpoint, s.bucket.region)
+	}
+	if s.sealed == encrypted {
+		keys += "  encryption: {identity: file:envdb-key.txt}\n"
+	}
+	return keys
 }
 
 // copyURLs says how the copy is reached.
@@ -99,7 +108,11 @@ func (s *site) store() string { return filepath.Join(s.dir, "store") }
 
 // envdb is a command line of envdb at this site.
 func (s *site) envdb(args ...string) command {
-	return command{program: s.bench.envdb, args: append(args, "-o", "json", "--quiet"), env: []string{"ENVDB_CONFIG=" + s.config()}, dir: s.dir}
+	env := []string{"ENVDB_CONFIG=" + s.config()}
+	if s.bucket != nil {
+		env = append(env, s.bucket.env...)
+	}
+	return command{program: s.bench.envdb, args: append(args, "-o", "json", "--quiet"), env: env, dir: s.dir}
 }
 
 // remove removes the site.
