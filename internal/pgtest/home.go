@@ -4,7 +4,6 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
-	"strconv"
 	"syscall"
 )
 
@@ -76,18 +75,4 @@ func sweep() {
 			h.release()
 		}
 	}
-}
-
-// wantedMajor returns the PostgreSQL version that ENVDB_TEST_PG_MAJOR names,
-// or 0 for the highest installed.
-func wantedMajor() (int, error) {
-	text := os.Getenv("ENVDB_TEST_PG_MAJOR")
-	if text == "" {
-		return 0, nil
-	}
-	major, err := strconv.Atoi(text)
-	if err != nil {
-		return 0, fmt.Errorf("ENVDB_TEST_PG_MAJOR: %w", err)
-	}
-	return major, nil
 }

@@ -1,7 +1,8 @@
 // Package pgtest gives tests a real PostgreSQL server.
 //
-// The one idea in it: a test binary shares one throwaway cluster, made when
-// the first test asks for it and gone when the binary ends, however it ends.
+// The one idea in it: a test binary shares one throwaway cluster (or two, where
+// source and target of a copy differ in version), made when the first test asks
+// for it and gone when the binary ends, however it ends.
 // Tests keep out of each other's way by working in databases and roles of
 // their own. A machine without PostgreSQL fails the tests; it never skips
 // them. A package whose tests use it says so once:
@@ -32,18 +33,24 @@ type Server struct {
 type Options struct {
 	// Settings are configuration parameters, e.g. {"max_connections": "5"}.
 	Settings map[string]string
-	// Programs are the server programs to use; the zero value is those that are
-	// installed.
+	// Side is whose version of PostgreSQL it has; the zero value is Source.
+	Side Side
+	// Programs are the server programs to use; the zero value is those of Side.
 	Programs cluster.Programs
 }
 
-// shared is the cluster of the test binary. It is the one variable of the
+// shared are the clusters of the test binary. It is the one variable of the
 // package, because a test binary is the one thing that owns it.
 var shared struct {
 	sync.Mutex
 	managed bool
-	server  *Server
-	err     error
+	made    map[Side]made
+}
+
+// made is a shared cluster, or why there is none.
+type made struct {
+	server *Server
+	err    error
 }
 
 // Main runs the tests of a package and then removes the shared cluster. Call
@@ -69,30 +76,62 @@ func (r Runner) Run() int {
 func discard() {
 	shared.Lock()
 	defer shared.Unlock()
-	if shared.server == nil {
-		return
+	for _, m := range shared.made {
+		if m.server == nil {
+			continue
+		}
+		if err := m.server.Destroy(context.Background()); err != nil {
+			fmt.Fprintln(os.Stderr, "pgtest:", err)
+		}
 	}
-	if err := shared.server.Destroy(context.Background()); err != nil {
-		fmt.Fprintln(os.Stderr, "pgtest:", err)
-	}
-	shared.server = nil
+	shared.made = nil
 }
 
-// Start returns the shared cluster, which it makes if no test did before.
+// Start returns the shared cluster, which it makes if no test did before. Its
+// version is the one of Source.
 func Start(t testing.TB) *Server {
+	t.Helper()
+	return sharedOf(t, Source)
+}
+
+// StartTarget returns the shared cluster to copy into: the one that Start
+// returns, or where Target has another version, a second one.
+func StartTarget(t testing.TB) *Server {
+	t.Helper()
+	source, err := Source.Programs()
+	if err != nil {
+		fail(t, err)
+	}
+	target, err := Target.Programs()
+	if err != nil {
+		fail(t, err)
+	}
+	if source.Major == target.Major {
+		return sharedOf(t, Source)
+	}
+	return sharedOf(t, Target)
+}
+
+// sharedOf returns the shared cluster of a side.
+func sharedOf(t testing.TB, side Side) *Server {
 	t.Helper()
 	shared.Lock()
 	defer shared.Unlock()
 	if !shared.managed {
 		t.Fatal("pgtest: add to the package's tests: func TestMain(m *testing.M) { pgtest.Main(m) }")
 	}
-	if shared.server == nil && shared.err == nil {
-		shared.server, shared.err = create(Options{})
+	m, tried := shared.made[side]
+	if !tried {
+		m.server, m.err = create(Options{Side: side})
+		if shared.made == nil {
+			shared.made = map[Side]made{}
+		}
+		shared.made[side] = m
 	}
-	if shared.err != nil {
-		fail(t, shared.err)
+	if m.err != nil {
+		fail(t, m.err)
 	}
-	return shared.server
+	return m.server
 }
 
 // StartOwn returns a cluster that only this test uses, and that is removed
@@ -122,9 +161,11 @@ func fail(t testing.TB, err error) {
 
 // create makes a cluster in a home of its own.
 func create(o Options) (*Server, error) {
-	major, err := wantedMajor()
-	if err != nil {
-		return nil, err
+	if o.Programs.Dir == "" {
+		var err error
+		if o.Programs, err = o.Side.Programs(); err != nil {
+			return nil, err
+		}
 	}
 	sweep()
 	h, err := newHome()
@@ -133,7 +174,7 @@ func create(o Options) (*Server, error) {
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), 2*time.Minute)
 	defer cancel()
-	c, err := cluster.Create(ctx, cluster.Options{Dir: h.path, Major: major, Settings: o.Settings, Programs: o.Programs})
+	c, err := cluster.Create(ctx, cluster.Options{Dir: h.path, Settings: o.Settings, Programs: o.Programs})
 	if err != nil {
 		err = errors.Join(err, os.RemoveAll(h.path))
 		h.release()

@@ -11,6 +11,8 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+
+	"github.com/envdb/envdb/internal/postgres"
 )
 
 // definitions compares what pg_dump prints, object by object: the order of
@@ -84,10 +86,11 @@ var noise = regexp.MustCompile(`(?m)^(\\(un)?restrict .*|-- Dumped .*|-- Postgre
 // dump returns the text of each object that pg_dump prints for s.
 func dump(ctx context.Context, s, other side, tool string) (map[string]string, error) {
 	if tool == "" {
-		var err error
-		if tool, err = findTool(max(s.major(), other.major())); err != nil {
+		tools, err := postgres.FindTools(ctx, max(s.major(), other.major()))
+		if err != nil {
 			return nil, err
 		}
+		tool = tools.Dump
 	}
 	cmd := exec.CommandContext(ctx, tool, "--schema-only", "--dbname="+s.url.Reveal())
 	var stdout, stderr bytes.Buffer
@@ -137,27 +140,4 @@ func (s side) major() int {
 		return 0 // any pg_dump will do, and says so itself if not
 	}
 	return n
-}
-
-// findTool returns the pg_dump of the given major version or the next newer
-// one where Debian puts them, or else the one on the PATH.
-func findTool(major int) (string, error) {
-	paths, err := filepath.Glob("/usr/lib/postgresql/*/bin/pg_dump")
-	if err != nil {
-		return "", err
-	}
-	best, bestMajor := "", 0
-	for _, path := range paths {
-		n, err := strconv.Atoi(filepath.Base(filepath.Dir(filepath.Dir(path))))
-		if err == nil && n >= major && (best == "" || n < bestMajor) {
-			best, bestMajor = path, n
-		}
-	}
-	if best != "" {
-		return best, nil
-	}
-	if path, err := exec.LookPath("pg_dump"); err == nil {
-		return path, nil
-	}
-	return "", fmt.Errorf("no pg_dump of PostgreSQL %d or later is installed", major)
 }

@@ -136,7 +136,7 @@ func dump(t *testing.T, from envdb.ConnString, options ...string) []byte {
 
 func program(t *testing.T, name string) string {
 	t.Helper()
-	programs, err := cluster.Find(0)
+	programs, err := pgtest.Source.Programs()
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -10,15 +10,15 @@ import (
 	"syscall"
 	"testing"
 
+	"github.com/envdb/envdb/internal/pgtest"
 	"github.com/envdb/envdb/internal/pgtest/everything"
-	"github.com/envdb/envdb/internal/postgres/cluster"
 )
 
 // A server that runs from an Installation has the extension, the rows of its
 // configuration tables, and PostgreSQL's own extensions.
 func TestInstallationHasTheExtension(t *testing.T) {
 	t.Parallel()
-	programs, err := cluster.Find(0)
+	programs, err := pgtest.Source.Programs()
 	if err != nil {
 		t.Fatal(err)
 	}
