@@ -2,7 +2,6 @@ package logical
 
 import (
 	"context"
-	"fmt"
 	"slices"
 	"strings"
 
@@ -13,7 +12,7 @@ import (
 
 // objects compares the inventories.
 func (c *checker) objects(ctx context.Context) (CheckResult, error) {
-	found, err := Inventory(ctx, c.conn)
+	found, err := inventory(ctx, c.conn, c.source())
 	if err != nil {
 		return CheckResult{}, err
 	}
@@ -160,7 +159,7 @@ func (r reasons) of(d objectDifference) string {
 		return why
 	}
 	for _, explain := range []func(objectDifference) string{
-		r.ofLeft, r.ofRoles, r.ofExtensions, r.ofTemplate, r.ofWording, r.ofVersions,
+		r.ofLeft, r.ofRoles, r.ofExtensions, r.ofTemplate, r.ofWording,
 	} {
 		if why := explain(d); why != "" {
 			return why
@@ -247,32 +246,6 @@ func (r reasons) ofTemplate(d objectDifference) string {
 		return "it belongs to whoever made the template"
 	}
 	return ""
-}
-
-// ofWording explains expressions that PostgreSQL writes differently once it has
-// read what it wrote. Everything else of the object must be equal.
-func (r reasons) ofWording(d objectDifference) string {
-	if d.Kind != Different || d.before.Rest == "" || d.before.Rest != d.after.Rest || !reworded(d.before.Expression, d.after.Expression) {
-		return ""
-	}
-	return "PostgreSQL words it differently once it has read what it wrote"
-}
-
-// worded are the classes whose digests hold no text of PostgreSQL's, so that
-// they compare between major versions.
-var worded = []string{
-	"owner", "acl", "column acl", "default acl", "comment", "security label",
-	"event trigger state", "sequence", "subscription",
-}
-
-// ofVersions explains definitions that another major version puts into other
-// words.
-func (r reasons) ofVersions(d objectDifference) string {
-	source := postgres.ServerVersion(r.cat.Server.VersionNum).Major()
-	if d.Kind != Different || source == r.version.Major() || slices.Contains(worded, d.Class) {
-		return ""
-	}
-	return fmt.Sprintf("PostgreSQL %d and %d write definitions differently", source, r.version.Major())
 }
 
 // indexes looks for indexes that a load left invalid. A partitioned table's is

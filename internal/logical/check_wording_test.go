@@ -38,17 +38,17 @@ CREATE PUBLICATION p FOR TABLE orders WHERE (status = 'new');`
 
 func TestCheckKnowsPostgresOwnWording(t *testing.T) {
 	t.Parallel()
-	s := pgtest.Start(t)
+	s, target := pgtest.Start(t), pgtest.StartTarget(t)
 	m, cat := takenFrom(t, s, loadSource(t, s, shop))
-	to, loaded := loadInto(t, s, m, cat, logical.Loading{Jobs: 2})
-	report, err := checkCopy(t, s, to, cat, logical.Expect{Loaded: loaded})
+	to, loaded := loadInto(t, target, m, cat, logical.Loading{Jobs: 2})
+	report, err := checkCopy(t, target, to, cat, logical.Expect{Loaded: loaded})
 	if err != nil {
 		t.Fatal(err)
 	}
 	var explained []string
 	for _, d := range objectsOf(report).Explained {
 		explained = append(explained, d.Class+" "+d.Identity)
-		if !strings.Contains(d.Why, "words it differently") {
+		if !strings.Contains(d.Why, "words it differently") && (s == target || !betweenVersions(d)) {
 			t.Errorf("%s is explained by %q", d, d.Why)
 		}
 	}
@@ -75,10 +75,10 @@ func objectsOf(r logical.CheckReport) logical.CheckResult {
 // Each statement changes the meaning of one object of a copy.
 func TestCheckSeesThroughWording(t *testing.T) {
 	t.Parallel()
-	s := pgtest.Start(t)
+	s, target := pgtest.Start(t), pgtest.StartTarget(t)
 	m, cat := takenFrom(t, s, loadSource(t, s, shop))
-	to, loaded := loadInto(t, s, m, cat, logical.Loading{Jobs: 2})
-	conn := pinned(t, s.URL(to))
+	to, loaded := loadInto(t, target, m, cat, logical.Loading{Jobs: 2})
+	conn := pinned(t, target.URL(to))
 	const known, partial = "ALTER TABLE orders DROP CONSTRAINT known; ALTER TABLE orders ADD CONSTRAINT known CHECK ", "DROP INDEX partial; CREATE INDEX partial ON orders (id) WHERE "
 	const atomic = "CREATE OR REPLACE FUNCTION atomic(s varchar DEFAULT 'd') RETURNS text LANGUAGE sql BEGIN ATOMIC SELECT 1 WHERE s IN ('a', 'b'); "
 	tests := []struct{ name, change, object string }{
@@ -143,7 +143,7 @@ func TestCheckSeesThroughWording(t *testing.T) {
 // A database may have a setting of its own for what a backslash means.
 func TestLoadOfADatabaseWithBackslashEscapes(t *testing.T) {
 	t.Parallel()
-	s := pgtest.Start(t)
+	s, target := pgtest.Start(t), pgtest.StartTarget(t)
 	from := loadSource(t, s, `CREATE TABLE t (id int, body text DEFAULT 'a\b''c\\');
 COMMENT ON TABLE t IS 'back\slash ''quoted\\';
 CREATE VIEW v AS SELECT E'x\\y\n' AS c, '\x00ff'::bytea AS b, timestamptz '2020-01-01 00:00+00' AS at;
@@ -155,8 +155,8 @@ CREATE FUNCTION f() RETURNS text LANGUAGE sql AS 'SELECT ''\n''';`)
 		s.Exec(t, "postgres", "ALTER DATABASE "+postgres.Quote(from)+" SET "+setting)
 	}
 	m, cat := takenFrom(t, s, from)
-	to, loaded := loadInto(t, s, m, cat, logical.Loading{Jobs: 2})
-	report, err := checkCopy(t, s, to, cat, logical.Expect{Loaded: loaded})
+	to, loaded := loadInto(t, target, m, cat, logical.Loading{Jobs: 2})
+	report, err := checkCopy(t, target, to, cat, logical.Expect{Loaded: loaded})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -164,7 +164,7 @@ CREATE FUNCTION f() RETURNS text LANGUAGE sql AS 'SELECT ''\n''';`)
 		t.Errorf("differences are explained away: %v", explained)
 	}
 	const comment = "SELECT pg_catalog.obj_description('public.t'::regclass)"
-	if got, want := s.QueryText(t, to, comment), `back\slash 'quoted\\`; got != want {
+	if got, want := target.QueryText(t, to, comment), `back\slash 'quoted\\`; got != want {
 		t.Errorf("the comment is %q, want %q", got, want)
 	}
 }
@@ -172,7 +172,7 @@ CREATE FUNCTION f() RETURNS text LANGUAGE sql AS 'SELECT ''\n''';`)
 // Archives of before pg_dump was told what a backslash means say it themselves.
 func TestLoadOfAnArchiveWithBackslashEscapes(t *testing.T) {
 	t.Parallel()
-	s := pgtest.Start(t)
+	s, target := pgtest.Start(t), pgtest.StartTarget(t)
 	from := loadSource(t, s, `CREATE TABLE t (id int, body text DEFAULT 'a\b''c\\'); COMMENT ON TABLE t IS 'back\slash ''quoted\\';`)
 	m, cat := takenFrom(t, s, from)
 	tools, err := postgres.FindTools(t.Context(), s.Major())
@@ -191,8 +191,8 @@ func TestLoadOfAnArchiveWithBackslashEscapes(t *testing.T) {
 		t.Fatal(err)
 	}
 	m.chunks[logical.PartArchive] = map[uint64]backup.Chunk{0: {Part: logical.PartArchive, Data: data}}
-	to, loaded := loadInto(t, s, m, cat, logical.Loading{Jobs: 2})
-	if _, err := checkCopy(t, s, to, cat, logical.Expect{Loaded: loaded}); err != nil {
+	to, loaded := loadInto(t, target, m, cat, logical.Loading{Jobs: 2})
+	if _, err := checkCopy(t, target, to, cat, logical.Expect{Loaded: loaded}); err != nil {
 		t.Fatal(err)
 	}
 }

@@ -4,19 +4,22 @@ import (
 	"cmp"
 	"context"
 	"fmt"
+	"math"
 	"slices"
 	"strings"
 	"unicode/utf8"
 
 	"github.com/jackc/pgx/v5"
+
+	"github.com/envdb/envdb/internal/postgres"
 )
 
 // Inventory lists what is in the database of conn, object by object, but for
 // what belongs to PostgreSQL itself or to an extension. The session must be a
-// pinned one: definitions are read with an empty search path. Of two servers of
-// one major version, equal objects have equal digests; of two versions, those
-// digests may differ that PostgreSQL writes in its own words (views, rules,
-// functions, triggers, policies, expressions).
+// pinned one: definitions are read with an empty search path. Equal objects have
+// equal digests, but for the expressions, queries and statements that PostgreSQL
+// keeps parsed and writes out in its own words: those may differ after a dump
+// and a restore, and between major versions.
 //
 // A class is one word or two for each kind of object; see inventoryQueries.
 // What a copy may differ in on purpose is a class of its own: "owner", "acl",
@@ -24,9 +27,19 @@ import (
 // "publication", "publication table", "publication schema", "subscription" and
 // "user mapping".
 func Inventory(ctx context.Context, conn *pgx.Conn) ([]Object, error) {
+	return inventory(ctx, conn, newestServer)
+}
+
+// newestServer stands for a version that knows all that a server can tell.
+const newestServer postgres.ServerVersion = math.MaxInt32
+
+// inventory is Inventory as a server of the version would see it, which is not
+// newer than conn's.
+func inventory(ctx context.Context, conn *pgx.Conn, version postgres.ServerVersion) ([]Object, error) {
+	later := strings.NewReplacer("@later", laterPrivileges(version))
 	var objects []Object
 	for _, sql := range inventoryQueries() {
-		found, err := inventoryPart(ctx, conn, sql)
+		found, err := inventoryPart(ctx, conn, later.Replace(sql))
 		if err != nil {
 			return nil, explain(err, "read the inventory")
 		}
@@ -41,7 +54,7 @@ func Inventory(ctx context.Context, conn *pgx.Conn) ([]Object, error) {
 // inventoryQueries lists the queries, each for some classes. All yield class,
 // identity and definition; what is being dropped has no identity, and is
 // left out. What PostgreSQL words in a definition stands between the characters
-// 1 and 2.
+// 1 and 2; @later stands for the privileges that are left out.
 func inventoryQueries() []string {
 	return []string{
 		inventorySchemas, inventoryExtensions,

@@ -97,7 +97,8 @@ WITH granted (classid, objid, objsubid, acl, initial) AS (
              EXCEPT SELECT '+' || CASE grantee WHEN 0 THEN 'public' ELSE quote_ident(pg_get_userbyid(grantee)) END || ' ' || privilege_type || is_grantable FROM aclexplode(coalesce(p.initprivs, g.initial)))
             UNION ALL
             (SELECT '-' || CASE grantee WHEN 0 THEN 'public' ELSE quote_ident(pg_get_userbyid(grantee)) END || ' ' || privilege_type || is_grantable FROM aclexplode(coalesce(p.initprivs, g.initial))
-             EXCEPT SELECT '-' || CASE grantee WHEN 0 THEN 'public' ELSE quote_ident(pg_get_userbyid(grantee)) END || ' ' || privilege_type || is_grantable FROM aclexplode(g.acl))) x) AS changes
+             EXCEPT SELECT '-' || CASE grantee WHEN 0 THEN 'public' ELSE quote_ident(pg_get_userbyid(grantee)) END || ' ' || privilege_type || is_grantable FROM aclexplode(g.acl))) x
+           WHERE x.line !~ ALL (SELECT ' ' || later || '(true|false)$' FROM unnest('@later'::text[]) later)) AS changes
     FROM granted g LEFT JOIN pg_catalog.pg_init_privs p ON p.classoid = g.classid AND p.objoid = g.objid AND p.objsubid = g.objsubid
 )
 SELECT CASE WHEN c.objsubid = 0 THEN 'acl' ELSE 'column acl' END, i.type || ' ' || i.identity, c.changes
@@ -109,12 +110,15 @@ SELECT 'default acl',
        concat_ws(' ', quote_ident(pg_get_userbyid(d.defaclrole)), 'in ' || quote_ident(n.nspname), 'on', d.defaclobjtype),
        (SELECT string_agg(x.line, E'\n' ORDER BY x.line COLLATE "C")
           FROM (SELECT concat_ws(' ', CASE a.grantee WHEN 0 THEN 'public' ELSE quote_ident(pg_get_userbyid(a.grantee)) END, a.privilege_type, a.is_grantable) AS line
-                  FROM aclexplode(d.defaclacl) a WHERE a.grantee <> d.defaclrole) x)
+                  FROM aclexplode(d.defaclacl) a WHERE a.grantee <> d.defaclrole AND a.privilege_type <> ALL ('@later'::text[])) x)
   FROM pg_catalog.pg_default_acl d LEFT JOIN pg_catalog.pg_namespace n ON n.oid = d.defaclnamespace`
 
-// Comments on large objects are kept with them.
+// Comments on large objects are kept with them. PostgreSQL 15 and 17 identify
+// transforms differently.
 const inventoryComments = ours + `
-SELECT 'comment', i.type || ' ' || i.identity, d.description
+SELECT 'comment', i.type || ' ' || coalesce((SELECT format('for %s on language %s', format_type(t.trftype, NULL), l.lanname)
+         FROM pg_catalog.pg_transform t JOIN pg_catalog.pg_language l ON l.oid = t.trflang
+        WHERE d.classoid = 'pg_catalog.pg_transform'::regclass AND t.oid = d.objoid), i.identity), d.description
   FROM pg_catalog.pg_description d CROSS JOIN LATERAL pg_identify_object(d.classoid, d.objoid, d.objsubid) i
  WHERE (d.objoid >= 16384 OR d.classoid = 'pg_catalog.pg_namespace'::regclass AND i.identity = 'public')
    AND d.classoid NOT IN ('pg_catalog.pg_largeobject'::regclass)

@@ -26,7 +26,7 @@ CREATE SEQUENCE numbers; SELECT nextval('numbers');`
 
 func TestLoadFailures(t *testing.T) {
 	t.Parallel()
-	s := pgtest.Start(t)
+	s, target := pgtest.Start(t), pgtest.StartTarget(t)
 	m, taken := takenFrom(t, s, loadSource(t, s, small))
 	tests := []struct {
 		name   string
@@ -97,13 +97,13 @@ func TestLoadFailures(t *testing.T) {
 		t.Run(test.name, func(t *testing.T) {
 			t.Parallel()
 			cat, backup := *taken, &loadable{memory: m.memory}
-			database := s.CreateDatabase(t)
-			l := logical.Loading{URL: s.URL(database), Jobs: 2}
+			database := target.CreateDatabase(t)
+			l := logical.Loading{URL: target.URL(database), Jobs: 2}
 			if test.change != nil {
 				test.change(&cat, backup, &l)
 			}
 			if test.before != "" {
-				s.Exec(t, database, strings.ReplaceAll(test.before, "@db", database))
+				target.Exec(t, database, strings.ReplaceAll(test.before, "@db", database))
 			}
 			_, err := logical.Load(t.Context(), l, backup, &cat)
 			if err == nil {
@@ -180,17 +180,17 @@ func eventually(t *testing.T, ok func() bool) {
 // to be named.
 func TestCheckFindsWhatIsWrong(t *testing.T) {
 	t.Parallel()
-	s := pgtest.Start(t)
+	s, target := pgtest.Start(t), pgtest.StartTarget(t)
 	m, cat := takenFrom(t, s, loadSource(t, s, small, "CREATE MATERIALIZED VIEW sums AS SELECT count(*) FROM parent", "SELECT lo_create(77)"))
-	database, loaded := loadInto(t, s, m, cat, logical.Loading{})
+	database, loaded := loadInto(t, target, m, cat, logical.Loading{})
 	x := logical.Expect{Loaded: loaded}
-	if _, err := checkCopy(t, s, database, cat, x); err != nil {
+	if _, err := checkCopy(t, target, database, cat, x); err != nil {
 		t.Fatal(err)
 	}
-	s.Exec(t, database,
+	target.Exec(t, database,
 		"DROP INDEX parent_body_idx", "DELETE FROM child WHERE id = 7", "SELECT nextval('numbers')", "SELECT lo_unlink(77)",
 		"REFRESH MATERIALIZED VIEW sums WITH NO DATA", "CREATE VIEW more AS SELECT 1", "ALTER TABLE parent ALTER body SET NOT NULL")
-	report, err := checkCopy(t, s, database, cat, x)
+	report, err := checkCopy(t, target, database, cat, x)
 	if !errors.Is(err, envdb.ErrVerification) {
 		t.Fatalf("got %v", err)
 	}
@@ -212,7 +212,7 @@ func TestCheckFindsWhatIsWrong(t *testing.T) {
 // every database begins with.
 func TestTemplate(t *testing.T) {
 	t.Parallel()
-	s := pgtest.Start(t)
+	s, target := pgtest.Start(t), pgtest.StartTarget(t)
 	for name, sql := range map[string]string{
 		"empty":           "SELECT 1",
 		"public dropped":  "DROP SCHEMA public; CREATE SCHEMA app; CREATE TABLE app.t (id int)",
@@ -223,8 +223,8 @@ func TestTemplate(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			m, cat := takenFrom(t, s, loadSource(t, s, sql))
-			database, loaded := loadInto(t, s, m, cat, logical.Loading{})
-			if _, err := checkCopy(t, s, database, cat, logical.Expect{Loaded: loaded}); err != nil {
+			database, loaded := loadInto(t, target, m, cat, logical.Loading{})
+			if _, err := checkCopy(t, target, database, cat, logical.Expect{Loaded: loaded}); err != nil {
 				t.Error(err)
 			}
 		})

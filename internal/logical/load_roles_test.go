@@ -53,7 +53,7 @@ func TestLoadElsewhere(t *testing.T) {
 	t.Cleanup(func() { from.DropDatabase(t, db); from.Exec(t, "postgres", "DROP ROLE "+owner, "DROP ROLE "+reader) })
 	from.Exec(t, db, owned(owner, reader))
 	m, cat := takenFrom(t, from, db)
-	to := pgtest.StartOwn(t, pgtest.Options{})
+	to := pgtest.StartOwn(t, pgtest.Options{Side: pgtest.Target})
 
 	// Not parallel: each leaves the server's roles as the next needs them.
 	t.Run("map", func(t *testing.T) { testMap(t, to, m, cat, owner, reader) })

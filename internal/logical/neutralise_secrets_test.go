@@ -15,7 +15,7 @@ import (
 // dumped returns what pg_dump writes of a database.
 func dumped(t *testing.T, s *pgtest.Server, database string) string {
 	t.Helper()
-	tools, err := postgres.FindTools(t.Context(), 15)
+	tools, err := postgres.FindTools(t.Context(), s.Major())
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -49,15 +49,15 @@ COMMENT ON SERVER bare IS 'bare';`
 
 func TestNeutralisedCopyHoldsNoSecretOfItsDefinitions(t *testing.T) {
 	t.Parallel()
-	s := pgtest.Start(t)
+	s, target := pgtest.Start(t), pgtest.StartTarget(t)
 	source := loadSource(t, s, secretive)
 	if n := strings.Count(dumped(t, s, source), "SEC"); n != 13 {
 		t.Fatalf("the source's dump holds %d secrets, want 13", n)
 	}
 	m, cat := takenFrom(t, s, source)
-	database, loaded := loadInto(t, s, m, cat, logical.Loading{Neutralise: &logical.Neutralisation{}})
+	database, loaded := loadInto(t, target, m, cat, logical.Loading{Neutralise: &logical.Neutralisation{}})
 
-	dump := dumped(t, s, database)
+	dump := dumped(t, target, database)
 	for line := range strings.Lines(dump) {
 		if strings.Contains(line, "SEC") {
 			t.Errorf("the copy's dump holds %s", line)
@@ -79,7 +79,7 @@ func TestNeutralisedCopyHoldsNoSecretOfItsDefinitions(t *testing.T) {
 	}
 
 	x := logical.Expect{Loaded: loaded, Neutralised: true}
-	report, err := checkCopy(t, s, database, cat, x)
+	report, err := checkCopy(t, target, database, cat, x)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -95,8 +95,8 @@ func TestNeutralisedCopyHoldsNoSecretOfItsDefinitions(t *testing.T) {
 	}
 
 	// What the load did not say is found, and explains nothing.
-	s.Exec(t, database, "ALTER SERVER plain OPTIONS (ADD password 'x')", "ALTER FOREIGN TABLE kept ALTER a OPTIONS (SET col 'Z')", "ALTER SUBSCRIPTION none CONNECTION 'host=elsewhere'")
-	_, err = checkCopy(t, s, database, cat, x)
+	target.Exec(t, database, "ALTER SERVER plain OPTIONS (ADD password 'x')", "ALTER FOREIGN TABLE kept ALTER a OPTIONS (SET col 'Z')", "ALTER SUBSCRIPTION none CONNECTION 'host=elsewhere'")
+	_, err = checkCopy(t, target, database, cat, x)
 	for _, want := range []string{"different server plain", "different column public.kept.a", "extra secret option password of server plain", "extra connection of subscription none"} {
 		if err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("check says %v, want %q", err, want)
@@ -107,19 +107,19 @@ func TestNeutralisedCopyHoldsNoSecretOfItsDefinitions(t *testing.T) {
 // A wrapper may insist on an option that is a secret: it gets a harmless value.
 func TestOptionsThatAWrapperInsistsOnAreBlank(t *testing.T) {
 	t.Parallel()
-	s := pgtest.Start(t)
+	s, target := pgtest.Start(t), pgtest.StartTarget(t)
 	m, cat := takenFrom(t, s, loadSource(t, s, `CREATE FUNCTION strict(text[], oid) RETURNS void LANGUAGE plpgsql AS $$
 		BEGIN IF $2 = 'pg_catalog.pg_foreign_server'::regclass AND NOT EXISTS (SELECT FROM unnest($1) o WHERE o LIKE 'api_key=%') THEN RAISE 'api_key is required'; END IF; END $$;
 		CREATE FOREIGN DATA WRAPPER w VALIDATOR strict; CREATE SERVER s FOREIGN DATA WRAPPER w OPTIONS (api_key 'SEC', host 'h')`))
-	database, loaded := loadInto(t, s, m, cat, logical.Loading{Neutralise: &logical.Neutralisation{}})
-	if got := s.QueryText(t, database, "SELECT srvoptions FROM pg_foreign_server"); got != "{api_key=neutralised,host=h}" {
+	database, loaded := loadInto(t, target, m, cat, logical.Loading{Neutralise: &logical.Neutralisation{}})
+	if got := target.QueryText(t, database, "SELECT srvoptions FROM pg_foreign_server"); got != "{api_key=neutralised,host=h}" {
 		t.Errorf("the options are %s", got)
 	}
-	if _, err := checkCopy(t, s, database, cat, logical.Expect{Loaded: loaded, Neutralised: true}); err != nil {
+	if _, err := checkCopy(t, target, database, cat, logical.Expect{Loaded: loaded, Neutralised: true}); err != nil {
 		t.Error(err)
 	}
-	raw, _ := loadInto(t, s, m, cat, logical.Loading{})
-	if got := s.QueryText(t, raw, "SELECT srvoptions FROM pg_foreign_server"); got != "{api_key=SEC,host=h}" {
+	raw, _ := loadInto(t, target, m, cat, logical.Loading{})
+	if got := target.QueryText(t, raw, "SELECT srvoptions FROM pg_foreign_server"); got != "{api_key=SEC,host=h}" {
 		t.Errorf("the options of a raw copy are %s", got)
 	}
 }

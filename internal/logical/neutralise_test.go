@@ -39,7 +39,7 @@ COMMENT ON EVENT TRIGGER seen IS 'sees';`
 
 func TestNeutralise(t *testing.T) {
 	t.Parallel()
-	s := pgtest.Start(t)
+	s, target := pgtest.Start(t), pgtest.StartTarget(t)
 	m, cat := takenFrom(t, s, loadSource(t, s, dangerous))
 	for i := range cat.MaterializedViews {
 		cat.MaterializedViews[i].Populated = true // they were when production could reach the server
@@ -49,7 +49,7 @@ func TestNeutralise(t *testing.T) {
 		{Name: "mask.sql", SQL: "UPDATE users SET email = id || '@invalid';\nDELETE FROM users WHERE id > 40"},
 		{Name: "two.sql", SQL: "-- nothing\nINSERT INTO users VALUES (1000, 'tester@invalid')"},
 	}}
-	database, loaded := loadInto(t, s, m, cat, logical.Loading{Neutralise: neutralise})
+	database, loaded := loadInto(t, target, m, cat, logical.Loading{Neutralise: neutralise})
 	for query, want := range map[string]string{
 		"SELECT count(*), count(*) FILTER (WHERE email LIKE '%@invalid') FROM users": "41|41",
 		"SELECT string_agg(domain, ',') FROM domains":                                "invalid",
@@ -60,7 +60,7 @@ func TestNeutralise(t *testing.T) {
 		"SELECT evtenabled FROM pg_event_trigger":                                "D",
 		"SELECT string_agg(matviewname, ',') FROM pg_matviews WHERE ispopulated": "domains",
 	} {
-		if got := s.QueryText(t, database, query); got != want {
+		if got := target.QueryText(t, database, query); got != want {
 			t.Errorf("%s: got %q, want %q", query, got, want)
 		}
 	}
@@ -71,12 +71,12 @@ func TestNeutralise(t *testing.T) {
 		}
 	}
 	x := logical.Expect{Loaded: loaded, Neutralised: true}
-	if _, err := checkCopy(t, s, database, cat, x); err != nil && !strings.Contains(err.Error(), "extra materialized view") {
+	if _, err := checkCopy(t, target, database, cat, x); err != nil && !strings.Contains(err.Error(), "extra materialized view") {
 		t.Error(err)
 	}
 
-	s.Exec(t, database, "UPDATE cron.job SET active = true WHERE jobid = 2", "ALTER EVENT TRIGGER seen ENABLE")
-	_, err := checkCopy(t, s, database, cat, x)
+	target.Exec(t, database, "UPDATE cron.job SET active = true WHERE jobid = 2", "ALTER EVENT TRIGGER seen ENABLE")
+	_, err := checkCopy(t, target, database, cat, x)
 	for _, want := range []string{"extra active job of pg_cron 2", "extra enabled event trigger seen"} {
 		if err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("check says %v, want %q", err, want)
@@ -88,16 +88,16 @@ func TestNeutralise(t *testing.T) {
 // sees nothing of the load, and a subscription is there and disabled.
 func TestRawKeepsWhatActs(t *testing.T) {
 	t.Parallel()
-	s := pgtest.Start(t)
+	s, target := pgtest.Start(t), pgtest.StartTarget(t)
 	m, cat := takenFrom(t, s, loadSource(t, s, dangerous))
-	database, loaded := loadInto(t, s, m, cat, logical.Loading{})
+	database, loaded := loadInto(t, target, m, cat, logical.Loading{})
 	if len(loaded.Neutralised) > 0 {
 		t.Errorf("neutralised %q", loaded.Neutralised)
 	}
-	if got := s.QueryText(t, database, "SELECT subenabled, subslotname, (SELECT count(*) FROM seen) FROM pg_subscription, pg_database d WHERE d.oid = subdbid AND datname = current_database()"); got != "f|feed|0" {
+	if got := target.QueryText(t, database, "SELECT subenabled, subslotname, (SELECT count(*) FROM seen) FROM pg_subscription, pg_database d WHERE d.oid = subdbid AND datname = current_database()"); got != "f|feed|0" {
 		t.Errorf("the subscription and what the event trigger saw are %s", got)
 	}
-	if _, err := checkCopy(t, s, database, cat, logical.Expect{Loaded: loaded}); err != nil {
+	if _, err := checkCopy(t, target, database, cat, logical.Expect{Loaded: loaded}); err != nil {
 		t.Error(err)
 	}
 }
@@ -105,26 +105,26 @@ func TestRawKeepsWhatActs(t *testing.T) {
 // TestWithoutSuperuser neutralises into a database of an ordinary role.
 func TestWithoutSuperuser(t *testing.T) {
 	t.Parallel()
-	s := pgtest.Start(t)
+	s, target := pgtest.Start(t), pgtest.StartTarget(t)
 	sql := strings.NewReplacer("CREATE EXTENSION postgres_fdw;\n", "", "'hunter2');", "'hunter2');").Replace(dangerous)
 	for _, cut := range []string{"CREATE SERVER", "CREATE USER MAPPING", "CREATE FOREIGN TABLE", "CREATE VIEW through", "CREATE MATERIALIZED VIEW cached", "CREATE MATERIALIZED VIEW recached"} {
 		i := strings.Index(sql, cut)
 		sql = sql[:i] + sql[i+strings.Index(sql[i:], "\n")+1:]
 	}
 	m, cat := takenFrom(t, s, loadSource(t, s, sql))
-	role, password := s.CreateRole(t, "")
-	_, _, err := loadAs(t, s, role, password, m, cat, logical.Loading{})
+	role, password := target.CreateRole(t, "")
+	_, _, err := loadAs(t, target, role, password, m, cat, logical.Loading{})
 	if err == nil || !strings.Contains(err.Error(), "event trigger seen needs a superuser") || !strings.Contains(err.Error(), "subscription feed") {
 		t.Errorf("a raw copy: %v", err)
 	}
-	database, loaded, err := loadAs(t, s, role, password, m, cat, logical.Loading{Neutralise: &logical.Neutralisation{}})
+	database, loaded, err := loadAs(t, target, role, password, m, cat, logical.Loading{Neutralise: &logical.Neutralisation{}})
 	if err != nil {
 		t.Fatal(err)
 	}
 	if want := []string{"EVENT TRIGGER seen", "SUBSCRIPTION feed"}; !containsAll(loaded.Left, want) {
 		t.Errorf("left out %q, want %q among them", loaded.Left, want)
 	}
-	if _, err := checkCopy(t, s, database, cat, logical.Expect{Loaded: loaded, Neutralised: true}); err != nil {
+	if _, err := checkCopy(t, target, database, cat, logical.Expect{Loaded: loaded, Neutralised: true}); err != nil {
 		// The superuser checks what the role loaded: its name is not the owner's.
 		for part := range strings.SplitSeq(err.Error(), ", ") {
 			if !strings.Contains(part, "different owner") {

@@ -1,9 +1,6 @@
 package logical_test
 
 import (
-	"os"
-	"os/exec"
-	"path/filepath"
 	"slices"
 	"testing"
 
@@ -47,35 +44,11 @@ func inventoryOf(t *testing.T, s *pgtest.Server, db string) []logical.Object {
 	return objects
 }
 
-// copyByTools copies a database as people do: with pg_dump and pg_restore.
-func copyByTools(t *testing.T, s *pgtest.Server, from, to string) {
-	t.Helper()
-	tools, err := postgres.FindTools(t.Context(), 15)
-	if err != nil {
-		t.Fatal(err)
-	}
-	file := filepath.Join(t.TempDir(), "dump")
-	run := func(db, program string, args ...string) {
-		env, err := postgres.ToolEnv(s.URL(db))
-		if err != nil {
-			t.Fatal(err)
-		}
-		command := exec.Command(program, args...)
-		command.Env = append(os.Environ(), env...)
-		if out, err := command.CombinedOutput(); err != nil {
-			t.Fatalf("%s: %v\n%s", program, err, out)
-		}
-	}
-	run(from, tools.Dump, "--format=custom", "--compress=0", "--file="+file)
-	run(to, tools.Restore, "--exit-on-error", "--dbname="+to, file)
-}
-
 func TestInventoryOfACopyIsTheSame(t *testing.T) {
 	t.Parallel()
 	s := pgtest.Start(t)
 	db := everythingIn(t, s, "inventory")
-	other := s.CreateDatabase(t)
-	copyByTools(t, s, db, other)
+	other := s.DumpTo(t, db, s)
 
 	want, got := inventoryOf(t, s, db), inventoryOf(t, s, other)
 	for _, objects := range [][]logical.Object{want, got} {

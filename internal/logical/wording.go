@@ -25,6 +25,32 @@ func reworded(before, after string) bool {
 	return a.whole && b.whole && a.text() == b.text() && maps.Equal(a.casts, b.casts)
 }
 
+// shortened is reworded, where the second definition may besides lack what the
+// first has in front of a column: the name of the relation and a period.
+func shortened(before, after string) bool {
+	a, b := readWording(before), readWording(after)
+	return a.whole && b.whole && maps.Equal(a.casts, b.casts) && unqualified(a.nodes, b.nodes)
+}
+
+// unqualified reports whether b is a, less some qualifiers.
+func unqualified(a, b []node) bool {
+	for len(a) > 0 && len(b) > 0 {
+		if qualifies(a) && !qualifies(b) {
+			a = a[2:]
+		}
+		if a[0].token != b[0].token || !unqualified(a[0].inner, b[0].inner) {
+			return false
+		}
+		a, b = a[1:], b[1:]
+	}
+	return len(a) == len(b)
+}
+
+// qualifies reports whether the first node is a name in front of another.
+func qualifies(nodes []node) bool {
+	return len(nodes) > 2 && nodes[0].word() && nodes[1].token == "." && (nodes[2].word() || nodes[2].token == "*")
+}
+
 // wording is a definition without its casts, and the types that they are to; of
 // an array type, its element's.
 type wording struct {
