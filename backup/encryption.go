@@ -125,11 +125,6 @@ func (a Access) unlock(e encryption) (seal.Key, error) {
 			WithState("nothing was read or changed").
 			WithNext("check store.url. If it is right, somebody replaced %s: bring it back from a copy of the store, and find out who can write there", repositoryKey)
 	}
-	if len(a.Identities) == 0 {
-		return seal.Key{}, envdb.Fail(envdb.ErrPreflight, "the repository is encrypted, and no identity is configured").
-			WithState("nothing was changed; who can open it: %s", owners(e.Slots)).
-			WithNext("name the file of one of these identities in store.encryption.identity; if the machine's is lost, use the recovery key")
-	}
 	return seal.Unwrap(e.KeyID, e.Slots, a.Identities)
 }
 
@@ -141,16 +136,4 @@ func (a Access) admitPlain() error {
 	return envdb.Fail(envdb.ErrRefused, "the repository is not encrypted, but the configuration says that it must be").
 		WithState("nothing was read or changed").
 		WithNext("check store.url. If it is right and the repository was encrypted, somebody replaced %s: bring it back from a copy of the store. A repository cannot become encrypted: make a new one in another place, or remove store.encryption from the configuration", repositoryKey)
-}
-
-// owners names the recipients for people.
-func owners(slots []seal.Slot) string {
-	if len(slots) == 0 {
-		return "nobody: no slot is left"
-	}
-	names := make([]string, 0, len(slots))
-	for _, s := range slots {
-		names = append(names, s.String())
-	}
-	return strings.Join(names, ", ")
 }

@@ -81,7 +81,7 @@ func TestWhoOpensARepository(t *testing.T) {
 		{"plain, an identity beside", plainStore, backup.Access{Identities: []seal.Identity{machine}}, nil, nil},
 
 		{"no identity", st, us(), envdb.ErrPreflight, []string{"no identity is configured", "db-1 (machine, age1", "safe (recovery, age1", "store.encryption.identity"}},
-		{"a wrong identity", st, us(eve), envdb.ErrPreflight, []string{eve.Recipient().String(), "db-1 (machine", "safe (recovery", "use the recovery key", "envdb key add"}},
+		{"a wrong identity", st, us(eve), envdb.ErrPreflight, []string{eve.Recipient().String(), "db-1 (machine", "safe (recovery", "recovery key", "=file:recovery.txt envdb key add"}},
 		{"the only slot we have is damaged", changed(wrapped(0)[40:60], "AAAAAAAAAAAAAAAAAAAA"), us(machine), envdb.ErrVerification, []string{"db-1", "damaged", "safe (recovery"}},
 		{"all slots are lost", changed(`"slots"`, `"holes"`), us(machine), envdb.ErrPreflight, []string{"no slot is left"}},
 		{"another key is pinned", st, pinned(other, machine), envdb.ErrRefused, []string{id, other, "replaced"}},

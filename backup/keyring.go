@@ -76,7 +76,7 @@ func (r *Repository) removeKey(ctx context.Context, name string, evenLastRecover
 			return slotChange{}, nil // only the answer was lost, or somebody else did it
 		}
 		if at < 0 {
-			return slotChange{}, envdb.Fail(envdb.ErrNotFound, "there is no key %q; there are: %s", name, owners(slots)).
+			return slotChange{}, envdb.Fail(envdb.ErrNotFound, "there is no key %q; there are: %s", name, seal.Owners(slots)).
 				WithNext("see `envdb key list`")
 		}
 		rest := slices.Delete(slices.Clone(slots), at, at+1)

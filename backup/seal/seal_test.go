@@ -127,7 +127,7 @@ func TestUnwrap(t *testing.T) {
 		{"another slot is damaged", []seal.Slot{damaged(func(b []byte) []byte { return b[:10] }), bobsSlot}, []seal.Identity{ann, bob}, nil, nil},
 		{"another slot holds another key", []seal.Slot{slotFor(t, foreign, "trap", bob), bobsSlot}, []seal.Identity{bob}, nil, nil},
 		{"nobody's", []seal.Slot{annsSlot, bobsSlot}, []seal.Identity{eve}, envdb.ErrPreflight,
-			[]string{eve.Recipient().String(), "ann (machine, " + ann.Recipient().String(), "bob (machine", "store.encryption.identity", "recovery key", "envdb key add"}},
+			[]string{eve.Recipient().String(), "ann (machine, " + ann.Recipient().String(), "bob (machine", "store.encryption.identity", "ENVDB_STORE_ENCRYPTION_IDENTITY=file:recovery.txt envdb key add"}},
 		{"no identity", []seal.Slot{annsSlot}, nil, envdb.ErrPreflight, []string{"ann (machine"}},
 		{"no slot", nil, []seal.Identity{ann}, envdb.ErrPreflight, []string{"no slot is left"}},
 		{"another key", []seal.Slot{slotFor(t, foreign, "trap", ann)}, []seal.Identity{ann}, envdb.ErrVerification,

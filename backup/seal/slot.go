@@ -152,26 +152,41 @@ func (s Slot) unwrap(id string, identities []Identity) (Key, error) {
 	return key, nil
 }
 
+// otherKey says what to do without an identity that opens the repository.
+const otherKey = "name the file of one of these identities in store.encryption.identity. " +
+	"If this machine's is lost: write the recovery key into a file that only you can read, recovery.txt; " +
+	"ENVDB_STORE_ENCRYPTION_IDENTITY=file:recovery.txt envdb key add NAME --file NEW.txt; " +
+	"name NEW.txt in store.encryption.identity; envdb key remove LOST"
+
 // noKey says why no slot could be opened, and who could open one.
 func noKey(slots []Slot, identities []Identity, faults []error) error {
-	var could []string
-	for _, s := range slots {
-		could = append(could, s.String())
-	}
-	owners := strings.Join(could, ", ")
-	if owners == "" {
-		owners = "nobody: no slot is left"
-	}
+	owners := Owners(slots)
 	if len(faults) > 0 {
 		return envdb.Fail(envdb.ErrVerification, "the data key of the repository cannot be unwrapped: %w", errors.Join(faults...)).
 			WithState("nothing was changed; the repository has slots for %s", owners).
-			WithNext("bring envdb.json back from a copy of the store, or use the identity of another slot: put it into a file and name that in store.encryption.identity")
+			WithNext("bring envdb.json back from a copy of the store; or use another slot's identity, such as the recovery key, " +
+				"to remove the damaged slot and add a new one: ENVDB_STORE_ENCRYPTION_IDENTITY=file:recovery.txt envdb key remove NAME")
 	}
-	var held []string
+	if len(identities) == 0 {
+		return envdb.Fail(envdb.ErrPreflight, "the repository is encrypted, and no identity is configured").
+			WithState("nothing was changed; who can open it: %s", owners).WithNext(otherKey)
+	}
+	held := make([]string, 0, len(identities))
 	for _, i := range identities {
 		held = append(held, i.Recipient().String())
 	}
 	return envdb.Fail(envdb.ErrPreflight, "none of the configured identities opens the repository; they belong to %s", strings.Join(held, ", ")).
-		WithState("nothing was changed; who can open it: %s", owners).
-		WithNext("name the file of one of these identities in store.encryption.identity. If the machine's is lost, use the recovery key: write it to a file, name that file, then `envdb key add NAME --kind machine --file FILE` and `envdb key remove` the lost one")
+		WithState("nothing was changed; who can open it: %s", owners).WithNext(otherKey)
+}
+
+// Owners names the recipients of slots for people.
+func Owners(slots []Slot) string {
+	if len(slots) == 0 {
+		return "nobody: no slot is left"
+	}
+	names := make([]string, 0, len(slots))
+	for _, s := range slots {
+		names = append(names, s.String())
+	}
+	return strings.Join(names, ", ")
 }
