@@ -73,7 +73,7 @@ func (a *attempt) blobTasks() []task {
 			where += fmt.Sprintf(" AND loid < %d", bounds[i+1])
 		}
 		tasks = append(tasks, task{
-			part: PartBlobData, number: uint64(i), format: formatBinary, what: "large objects", size: a.blobs.bytes / int64(len(bounds)),
+			part: PartBlobData, number: uint64(i), format: formatBinary, what: "large objects", size: a.blobs.bytes / int64(len(bounds)), cuts: cutsFor(a.blobs.bytes),
 			sql:  "COPY (SELECT loid, pageno, data FROM pg_catalog.pg_largeobject WHERE " + where + " ORDER BY loid, pageno) TO STDOUT (FORMAT binary)",
 			done: func(t tally) { a.catalogue.LargeObjects.Bytes += t.bytes - t.rows*pageOverhead },
 		})
@@ -133,7 +133,7 @@ func (l *lines) add(ctx context.Context, v any) error {
 	l.rows++
 	l.sum = l.sum.Add(hash)
 	l.buf.Write(append(line, '\n'))
-	if l.buf.Len() >= chunkMax || l.buf.Len() >= chunkMin && endsChunk(hash, len(line)) {
+	if cuts := wideCuts(); l.buf.Len() >= cuts.max || l.buf.Len() >= cuts.min && cuts.ends(hash, len(line)) {
 		return l.flush(ctx)
 	}
 	return nil

@@ -24,8 +24,9 @@ type task struct {
 	format string
 	lock   *relation // what it reads, locked first
 	sql    string    // a COPY … TO STDOUT
-	what   string    // for people
-	size   int64     // an estimate, to begin with the largest
+	cuts   cuts
+	what   string // for people
+	size   int64  // an estimate, to begin with the largest
 	done   func(tally)
 }
 
@@ -60,9 +61,9 @@ func (a *attempt) work(ctx context.Context, tasks []task) error {
 		queue <- t
 	}
 	close(queue)
-	for _, conn := range a.sessions.workers {
+	for i, conn := range a.sessions.workers {
 		group.Go(func() error {
-			w := &worker{attempt: a, conn: conn}
+			w := &worker{attempt: a, conn: conn, wire: a.sessions.wires[i]}
 			for t := range queue {
 				if err := w.do(ctx, t); err != nil {
 					return a.must(explain(err, "copy "+t.what))
@@ -84,7 +85,7 @@ func (a *attempt) tableTasks() []task {
 		for i, r := range s.ranges {
 			tasks = append(tasks, task{
 				part: s.table.Part, number: uint64(i), format: s.table.Format,
-				lock: s.relation, sql: s.copySQL(r), what: "table " + s.sql(),
+				lock: s.relation, sql: s.copySQL(r), cuts: cutsFor(s.size), what: "table " + s.sql(),
 				size: s.size / int64(len(s.ranges)),
 				done: func(t tally) { s.add(t) },
 			})
@@ -127,6 +128,7 @@ func (s *source) copySQL(r blockRange) string {
 type worker struct {
 	*attempt
 	conn   *pgx.Conn
+	wire   *wire
 	cutter cutter
 }
 
@@ -145,7 +147,7 @@ func (w *worker) copy(ctx context.Context, t task) error {
 	var got tally
 	next := t.number << 32
 	var failed error
-	w.cutter.reset(t.format, func(p piece) error {
+	w.cutter.reset(t.format, t.cuts, func(p piece) error {
 		chunk := backup.Chunk{Part: t.part, Ordinal: next, Rows: p.rows, Fingerprint: p.fingerprint, Data: p.data}
 		next++
 		got.rows += p.rows
@@ -160,7 +162,7 @@ func (w *worker) copy(ctx context.Context, t task) error {
 	w.cutter.notable = func(size int) {
 		w.note(fmt.Sprintf("%s has a row of %d MiB; a restore needs three times that for each of its jobs", t.what, size>>20))
 	}
-	if _, err := w.conn.PgConn().CopyTo(ctx, &w.cutter, t.sql); err != nil {
+	if err := w.wire.copyOut(ctx, w.conn.PgConn(), t.sql, &w.cutter); err != nil {
 		return cmp.Or(failed, err)
 	}
 	if err := w.cutter.finish(); err != nil {

@@ -10,11 +10,41 @@ import (
 // Where a chunk ends is decided by the rows in it, not by counting from the
 // start: an inserted row moves only the cut next to it, and the chunks behind
 // it are the ones of the backup before.
+type cuts struct {
+	min    int // no chunk but the last of a range is smaller
+	spread int // mean length of what follows until a row that ends it; a power of two
+	max    int // no chunk of several rows is larger
+}
+
+// wideCuts make chunks of 8 MiB on average.
+func wideCuts() cuts { return cuts{min: 4 << 20, spread: 4 << 20, max: 16 << 20} }
+
+// narrowBelow is the size of a table, TOAST included, from which its chunks are
+// wide. A change in a smaller one shall not store a large part of it again,
+// whereas a large one has chunks enough, and the index of a backup is shorter.
+const narrowBelow = 1 << 30
+
+// cutsFor returns how a table, or the like, of the given size is cut. When it
+// grows past narrowBelow it is stored anew, once.
+func cutsFor(bytes int64) cuts {
+	if bytes < narrowBelow {
+		return cuts{min: 1 << 20, spread: 1 << 20, max: 4 << 20}
+	}
+	return wideCuts()
+}
+
+// ends reports whether a row of the given hash and size ends a chunk: by the
+// row alone, with a probability that makes spread the mean number of bytes
+// until one does.
+func (c cuts) ends(hash envdb.Fingerprint, size int) bool {
+	return size >= c.spread || hash.Lo < uint64(size)*(1<<63/(uint64(c.spread)>>1))
+}
+
 const (
-	chunkMin    = 4 << 20  // no chunk but the last of a range is smaller
-	chunkSpread = 4 << 20  // mean length of what follows until a row that ends it
-	chunkMax    = 16 << 20 // no chunk of several rows is larger
-	rowNotable  = 64 << 20 // a larger row is reported
+	rowNotable = 64 << 20 // a larger row is reported
+	// cutterSlack is what a cutter's buffer holds beside the largest chunk, so
+	// that it seldom has to grow.
+	cutterSlack = wireBuffer
 )
 
 // piece is a run of complete rows. Data is valid until the next one.
@@ -24,15 +54,16 @@ type piece struct {
 	data        []byte
 }
 
-// cutter is an io.Writer that takes a COPY stream, in pieces of any size, and
-// emits its rows as chunks. It holds at most one chunk and one row.
+// cutter takes a COPY stream, in pieces of any size, and emits its rows as
+// chunks. It holds at most one chunk, one row, and what was added at once.
 type cutter struct {
 	framing framing
+	cuts    cuts
 	emit    func(piece) error
 	// notable is told the size of a row above rowNotable.
 	notable func(size int)
 
-	buf    []byte // a chunk's complete rows, then what is known of the next row
+	buf    []byte // a chunk's complete rows, then what is known of the next rows
 	begun  bool   // the header is over
 	ended  bool   // the trailer was seen
 	filled int    // length of the complete rows in buf
@@ -41,24 +72,39 @@ type cutter struct {
 }
 
 // reset prepares the cutter for another stream, and keeps its buffer.
-func (c *cutter) reset(format string, emit func(piece) error) {
-	c.framing, c.emit = newFraming(format), emit
+func (c *cutter) reset(format string, cuts cuts, emit func(piece) error) {
+	c.framing, c.cuts, c.emit = newFraming(format), cuts, emit
 	c.begun, c.ended = false, false
-	c.buf, c.filled, c.rows, c.sum = c.buf[:0], 0, 0, envdb.Fingerprint{}
+	c.filled, c.rows, c.sum = 0, 0, envdb.Fingerprint{}
+	if room := cuts.max + cutterSlack; cap(c.buf) < room {
+		c.buf = make([]byte, 0, room)
+	}
+	c.buf = c.buf[:0]
 }
 
-// Write takes the next bytes of the stream.
-func (c *cutter) Write(p []byte) (int, error) {
-	c.buf = append(c.buf, p...)
+// add takes the next bytes of the stream; advance makes chunks of them.
+func (c *cutter) add(p []byte) { c.buf = append(c.buf, p...) }
+
+// extend takes the next n bytes of the stream, which the caller writes into
+// what it returns.
+func (c *cutter) extend(n int) []byte {
+	c.buf = slices.Grow(c.buf, n)
+	c.buf = c.buf[:len(c.buf)+n]
+	return c.buf[len(c.buf)-n:]
+}
+
+// advance finds the rows in what was added, and emits every chunk that they
+// complete.
+func (c *cutter) advance() error {
 	if !c.begun {
 		if err := c.skipHeader(); err != nil || !c.begun {
-			return len(p), err
+			return err
 		}
 	}
 	for !c.ended {
 		n, end, err := c.framing.next(c.buf[c.filled:])
 		if err != nil {
-			return 0, err
+			return err
 		}
 		if end {
 			c.ended = true
@@ -66,16 +112,16 @@ func (c *cutter) Write(p []byte) (int, error) {
 			break
 		}
 		if n == 0 {
-			return len(p), nil
+			return nil
 		}
 		if err := c.take(n); err != nil {
-			return 0, err
+			return err
 		}
 	}
 	if len(c.buf) > c.filled {
-		return 0, errors.New("COPY sent data behind its trailer")
+		return errors.New("COPY sent data behind its trailer")
 	}
-	return len(p), nil
+	return nil
 }
 
 func (c *cutter) skipHeader() error {
@@ -91,7 +137,7 @@ func (c *cutter) skipHeader() error {
 // take adds the next n bytes, a row, to the chunk, and cuts before or behind
 // it where a cut belongs.
 func (c *cutter) take(n int) error {
-	if c.filled > 0 && c.filled+n > chunkMax {
+	if c.filled > 0 && c.filled+n > c.cuts.max {
 		if err := c.cut(); err != nil {
 			return err
 		}
@@ -104,16 +150,10 @@ func (c *cutter) take(n int) error {
 	if n > rowNotable && c.notable != nil {
 		c.notable(n)
 	}
-	if c.filled >= chunkMin && endsChunk(hash, n) || c.filled >= chunkMax {
+	if c.filled >= c.cuts.min && c.cuts.ends(hash, n) || c.filled >= c.cuts.max {
 		return c.cut()
 	}
 	return nil
-}
-
-// endsChunk decides by the row alone, with a probability that makes chunkSpread
-// the mean number of bytes until a row says yes.
-func endsChunk(hash envdb.Fingerprint, size int) bool {
-	return size >= chunkSpread || hash.Lo < uint64(size)*(1<<63/(chunkSpread>>1))
 }
 
 // cut emits the complete rows and moves what follows them to the front.
@@ -125,8 +165,8 @@ func (c *cutter) cut() error {
 		return err
 	}
 	rest := c.buf[c.filled:]
-	if cap(c.buf) > 2*chunkMax { // grown by a large row; give it back
-		c.buf = slices.Clone(rest)
+	if cap(c.buf) > 2*wideCuts().max { // grown by a large row; give it back
+		c.buf = append(make([]byte, 0, c.cuts.max+cutterSlack), rest...)
 	} else {
 		c.buf = c.buf[:copy(c.buf, rest)]
 	}

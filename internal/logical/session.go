@@ -3,6 +3,7 @@ package logical
 import (
 	"context"
 	"errors"
+	"io"
 	"slices"
 	"time"
 
@@ -25,13 +26,14 @@ type sessions struct {
 	leader  *pgx.Conn
 	watcher *pgx.Conn
 	workers []*pgx.Conn
+	wires   []*wire // of the workers, in their order
 }
 
 // open connects everything at the start, so that a server without free
 // connections is noticed before anything is read.
 func (a *attempt) open(ctx context.Context) (err error) {
 	s := &a.sessions
-	if s.leader, err = a.connect(ctx); err != nil {
+	if s.leader, err = a.connect(ctx, nil); err != nil {
 		return err
 	}
 	if a.version, err = postgres.ReadServerVersion(ctx, s.leader); err != nil {
@@ -40,15 +42,16 @@ func (a *attempt) open(ctx context.Context) (err error) {
 	if err := a.refusePooler(ctx); err != nil {
 		return err
 	}
-	if s.watcher, err = a.connect(ctx); err != nil {
+	if s.watcher, err = a.connect(ctx, nil); err != nil {
 		return err
 	}
 	for range a.src.Jobs {
-		worker, err := a.connect(ctx)
+		wire := new(wire)
+		worker, err := a.connect(ctx, wire.attach)
 		if err != nil {
 			return err
 		}
-		s.workers = append(s.workers, worker)
+		s.workers, s.wires = append(s.workers, worker), append(s.wires, wire)
 		// Large objects are read in the order of their index, never sorted.
 		if err := execute(ctx, worker, "SET enable_sort = off; SET enable_bitmapscan = off"); err != nil {
 			return explain(err, "set up the session")
@@ -73,9 +76,10 @@ func (a *attempt) refusePooler(ctx context.Context) error {
 }
 
 // connect opens a pinned session that reads rows in the order in which they
-// lie, so that what did not change reads the same as last time.
-func (a *attempt) connect(ctx context.Context) (*pgx.Conn, error) {
-	conn, err := postgres.Connect(ctx, a.src.URL, postgres.Options{App: a.src.App, Pin: true})
+// lie, so that what did not change reads the same as last time. Through, if not
+// nil, is what it reads through.
+func (a *attempt) connect(ctx context.Context, through func(io.Reader) io.Reader) (*pgx.Conn, error) {
+	conn, err := postgres.Connect(ctx, a.src.URL, postgres.Options{App: a.src.App, Pin: true, Through: through})
 	if err != nil {
 		return nil, a.tooFew(err)
 	}

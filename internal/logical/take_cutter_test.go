@@ -50,14 +50,15 @@ func cutUp(t *testing.T, s stream, n int) []piece {
 	t.Helper()
 	var pieces []piece
 	var c cutter
-	c.reset(s.format, func(p piece) error {
+	c.reset(s.format, wideCuts(), func(p piece) error {
 		p.data = bytes.Clone(p.data)
 		pieces = append(pieces, p)
 		return nil
 	})
 	for rest := s.bytes; len(rest) > 0; {
 		size := min(1+rand.IntN(n), len(rest))
-		if _, err := c.Write(rest[:size]); err != nil {
+		c.add(rest[:size])
+		if err := c.advance(); err != nil {
 			t.Fatal(err)
 		}
 		rest = rest[size:]
@@ -87,7 +88,7 @@ func TestCutterKeepsEveryRowInOrder(t *testing.T) {
 			var count int64
 			var sum, want envdb.Fingerprint
 			for i, p := range pieces {
-				if i < len(pieces)-1 && len(p.data) < chunkMin || len(p.data) > chunkMax {
+				if i < len(pieces)-1 && len(p.data) < wideCuts().min || len(p.data) > wideCuts().max {
 					t.Errorf("%s: chunk %d of %d has %d bytes", s.format, i, len(pieces), len(p.data))
 				}
 				got = append(got, p.data...)
@@ -131,8 +132,9 @@ func TestLargeRowIsAChunkOfItsOwnAndIsReported(t *testing.T) {
 	s := textStream([][]byte{[]byte("before"), large, []byte("behind")})
 	var sizes, notable []int
 	c := cutter{notable: func(size int) { notable = append(notable, size) }}
-	c.reset(s.format, func(p piece) error { sizes = append(sizes, len(p.data)); return nil })
-	if _, err := c.Write(s.bytes); err != nil {
+	c.reset(s.format, wideCuts(), func(p piece) error { sizes = append(sizes, len(p.data)); return nil })
+	c.add(s.bytes)
+	if err := c.advance(); err != nil {
 		t.Fatal(err)
 	}
 	if err := c.finish(); err != nil {
@@ -141,7 +143,7 @@ func TestLargeRowIsAChunkOfItsOwnAndIsReported(t *testing.T) {
 	if len(sizes) != 3 || sizes[1] != len(large)+1 || len(notable) != 1 {
 		t.Errorf("chunks of %v bytes, reported %v", sizes, notable)
 	}
-	if cap(c.buf) > 2*chunkMax {
+	if cap(c.buf) > 2*wideCuts().max {
 		t.Errorf("the cutter keeps %d bytes", cap(c.buf))
 	}
 }
@@ -167,8 +169,9 @@ func TestCutterRefusesABrokenStream(t *testing.T) {
 	}
 	for name, broken := range cases {
 		var c cutter
-		c.reset(broken.format, func(piece) error { return nil })
-		_, err := c.Write(broken.bytes)
+		c.reset(broken.format, wideCuts(), func(piece) error { return nil })
+		c.add(broken.bytes)
+		err := c.advance()
 		if err == nil {
 			err = c.finish()
 		}

@@ -10,10 +10,12 @@ package postgres
 import (
 	"context"
 	"fmt"
+	"io"
 	"time"
 	"unicode/utf8"
 
 	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgproto3"
 
 	"github.com/envdb/envdb"
 )
@@ -37,6 +39,9 @@ type Options struct {
 	// have changed about how values read and how long statements may take, so
 	// that two sessions anywhere see the same text for the same row.
 	Pin bool
+	// Through, if set, is called for each try to connect, with what comes from
+	// the server; the session reads what it returns.
+	Through func(io.Reader) io.Reader
 }
 
 // Connect opens a session. The server must be one that envdb works with; what
@@ -51,6 +56,11 @@ func Connect(ctx context.Context, to envdb.ConnString, o Options) (*pgx.Conn, er
 	}
 	if config.ConnectTimeout == 0 {
 		config.ConnectTimeout = connectPatience
+	}
+	if o.Through != nil {
+		config.BuildFrontend = func(r io.Reader, w io.Writer) *pgproto3.Frontend {
+			return pgproto3.NewFrontend(o.Through(r), w)
+		}
 	}
 	conn, err := pgx.ConnectConfig(ctx, config)
 	if err != nil {
