@@ -16,12 +16,22 @@ type chunkStream struct {
 	reader ChunkReader
 	refs   []backup.Ref
 
-	mu    sync.Mutex // held by Read; a cancelled COPY may leave its last one behind
-	rest  []byte
-	spare []byte
-	next  chan fetched
-	err   error // the first error of a fetch, or io.EOF
+	mu      sync.Mutex // held by Read; a cancelled COPY may leave its last one behind
+	rest    []byte     // of the current chunk
+	current []byte     // memory of the current chunk
+	spare   []byte     // memory that holds no chunk
+	next    chan fetched
+	err     error // the first error of a fetch, or io.EOF
 }
+
+// chunkMemory is what a stream keeps chunks in: the current one and the next.
+// Sessions keep it from stream to stream, so that it does not pile up until it
+// is collected.
+type chunkMemory [2][]byte
+
+// keptMemory is the size above which memory is given back: a large row needed
+// it.
+const keptMemory = 32 << 20
 
 type fetched struct {
 	data []byte
@@ -49,7 +59,7 @@ func (s *chunkStream) Read(p []byte) (int, error) {
 // after it.
 func (s *chunkStream) advance() error {
 	if s.next == nil {
-		s.fetch(nil)
+		s.fetch()
 	}
 	got, more := <-s.next
 	if !more {
@@ -58,21 +68,22 @@ func (s *chunkStream) advance() error {
 	if got.err != nil {
 		return got.err
 	}
-	old := s.spare
-	s.rest, s.spare = got.data, got.data
-	s.fetch(old)
+	s.spare, s.current, s.rest = s.current, got.data, got.data
+	s.fetch()
 	return nil
 }
 
-// fetch gets the next chunk in the background, into buf if it is large enough.
-func (s *chunkStream) fetch(buf []byte) {
+// fetch gets the next chunk in the background, into the spare memory if that is
+// large enough.
+func (s *chunkStream) fetch() {
 	s.next = make(chan fetched, 1)
 	if len(s.refs) == 0 {
 		close(s.next)
 		return
 	}
 	ref, next := s.refs[0], s.next
-	s.refs = s.refs[1:]
+	buf := s.spare
+	s.refs, s.spare = s.refs[1:], nil
 	go func() {
 		data, err := s.reader.Fetch(s.ctx, ref, buf)
 		if err != nil {
@@ -90,11 +101,23 @@ func (s *chunkStream) finish() error {
 	if s.err == nil {
 		s.err = io.EOF
 		if s.next != nil {
-			<-s.next
+			s.spare = (<-s.next).data
 		}
 	}
+	s.rest = nil // what it lies in may serve another stream from now on
 	if s.err == io.EOF {
 		return nil
 	}
 	return s.err
+}
+
+// memory returns what an ended stream no longer needs.
+func (s *chunkStream) memory() chunkMemory {
+	m := chunkMemory{s.current, s.spare}
+	for i := range m {
+		if cap(m[i]) > keptMemory {
+			m[i] = nil
+		}
+	}
+	return m
 }

@@ -123,12 +123,13 @@ func (d *loader) copyPortion(ctx context.Context, s *session, p portion) error {
 
 // copyIn loads a run of chunks into a table by one COPY with further options.
 func (d *loader) copyIn(ctx context.Context, s *session, t Table, refs []backup.Ref, options string) error {
-	chunks := &chunkStream{ctx: ctx, reader: d.reader, refs: refs}
+	chunks := &chunkStream{ctx: ctx, reader: d.reader, refs: refs, current: s.memory[0], spare: s.memory[1]}
 	tag, err := s.conn.PgConn().CopyFrom(ctx, &counted{framed(chunks, t.Format), d}, copyInSQL(t, options))
 	if fetch := chunks.finish(); fetch != nil {
 		// The server only says that the client gave up.
 		return fmt.Errorf("load %s: %w", t.title(), fetch)
 	}
+	s.memory = chunks.memory()
 	if err != nil {
 		return stepError("load "+t.title(), err)
 	}

@@ -18,6 +18,8 @@ type session struct {
 	// builders is how many further processes may help to build an index: as
 	// set now, and by the server's configuration.
 	builders, mostBuilders int
+	// memory is what the last stream of chunks lay in.
+	memory chunkMemory
 }
 
 // loadPins are set in each session on top of what every pinned session has.
