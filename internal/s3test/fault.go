@@ -66,11 +66,20 @@ const (
 	WholeObject
 	// Redirect is 301 PermanentRedirect, as for a bucket of another region.
 	Redirect
+	// Expired is 400 ExpiredToken.
+	Expired
+	// Skewed is 403 RequestTimeTooSkewed, from a server whose clock is right.
+	Skewed
+	// StallUpload does not read the request's body.
+	StallUpload
+	// Trickle reads the request's body at some 2 MB a second. (done)
+	Trickle
 )
 
 var faultNames = [...]string{
 	"pass", "503 SlowDown", "429", "500", "403", "507", "no answer", "lost answer", "reset in the body", "short body", "stall", "stall in the body",
 	"200 with error", "200 with error, done", "conditions ignored", "501", "409", "half a listing", "fewer keys", "endless listing", "range ignored", "301",
+	"expired", "skewed", "stalled upload", "slow upload",
 }
 
 // String returns the fault in words.
@@ -91,7 +100,7 @@ type reply struct {
 var replies = map[Fault]reply{
 	SlowDown: {503, "SlowDown"}, TooMany: {429, ""}, Broken: {500, "InternalError"}, Refused: {403, "AccessDenied"}, Full: {507, ""},
 	NotImplemented: {501, "NotImplemented"}, Conflict: {409, "ConditionalRequestConflict"}, Refuse200: {200, "InternalError"},
-	Redirect: {301, "PermanentRedirect"},
+	Redirect: {301, "PermanentRedirect"}, Expired: {400, "ExpiredToken"}, Skewed: {403, "RequestTimeTooSkewed"},
 }
 
 func (r reply) send(w http.ResponseWriter) {
@@ -102,6 +111,32 @@ func (r reply) send(w http.ResponseWriter) {
 	w.Header().Set("Content-Type", "application/xml")
 	w.WriteHeader(r.status)
 	fmt.Fprintf(w, `<?xml version="1.0" encoding="UTF-8"?>`+"\n<Error><Code>%s</Code><Message>injected</Message><RequestId>injected</RequestId></Error>", r.code)
+}
+
+// receive reads the body of a request as the fault has it. Without one the
+// client is gone, or the proxy ends.
+func (f Fault) receive(r *http.Request, end <-chan struct{}) ([]byte, bool) {
+	switch f {
+	case StallUpload:
+		<-end // a body that is not read hides that the client left
+		return nil, false
+	case Trickle:
+		var body bytes.Buffer
+		tick := time.NewTicker(50 * time.Millisecond)
+		defer tick.Stop()
+		for {
+			if _, err := io.CopyN(&body, r.Body, 100<<10); err != nil {
+				return body.Bytes(), err == io.EOF
+			}
+			select {
+			case <-tick.C:
+			case <-end:
+				return nil, false
+			}
+		}
+	}
+	body, err := io.ReadAll(r.Body)
+	return body, err == nil
 }
 
 // before prepares the request of a call that the server will see.

@@ -18,6 +18,7 @@ type Proxy struct {
 	server *Server
 	front  *httptest.Server
 	direct *http.Transport
+	end    chan struct{}
 
 	mu     sync.Mutex
 	rule   func(Call) Fault
@@ -44,9 +45,10 @@ type Call struct {
 // NewProxy starts a proxy that lets everything pass. It ends with the test.
 func NewProxy(t testing.TB, s *Server) *Proxy {
 	t.Helper()
-	p := &Proxy{server: s, direct: &http.Transport{MaxIdleConnsPerHost: 32, DisableCompression: true}, counts: map[string]int{}, seen: map[Call]int{}}
+	p := &Proxy{server: s, direct: &http.Transport{MaxIdleConnsPerHost: 32, DisableCompression: true}, end: make(chan struct{}), counts: map[string]int{}, seen: map[Call]int{}}
 	p.front = httptest.NewServer(p)
 	t.Cleanup(func() {
+		close(p.end)
 		p.front.CloseClientConnections() // a stalled call ends now
 		p.front.Close()
 		p.direct.CloseIdleConnections()
@@ -149,8 +151,8 @@ func (p *Proxy) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	if fault == NotImplemented && !conditional(r) {
 		fault = Pass
 	}
-	body, err := io.ReadAll(r.Body)
-	if err != nil {
+	body, whole := fault.receive(r, p.end)
+	if !whole {
 		return // the client left
 	}
 	if answer, own := replies[fault]; own {

@@ -15,7 +15,7 @@ func OpenAs(ctx context.Context, c Config, access, secret, token string) (*Store
 		return nil, err
 	}
 	o := st.client.Options()
-	o.Credentials = credentials.NewStaticCredentialsProvider(access, secret, token)
+	o.Credentials = namedCredentials{credentials.NewStaticCredentialsProvider(access, secret, token)}
 	st.client = s3.New(o)
 	return st, nil
 }

@@ -32,12 +32,15 @@ type Capability struct {
 
 // Capabilities is what an endpoint can do, as tried out.
 type Capabilities struct {
-	Endpoint string       `json:"endpoint"`
-	Region   string       `json:"region"`
-	Profile  Profile      `json:"profile"`
-	Bucket   string       `json:"bucket"`
-	Prefix   string       `json:"prefix,omitempty"`
-	List     []Capability `json:"capabilities"`
+	Endpoint string  `json:"endpoint"`
+	Region   string  `json:"region"`
+	Profile  Profile `json:"profile"`
+	Bucket   string  `json:"bucket"`
+	Prefix   string  `json:"prefix,omitempty"`
+	// Skew is how far this machine's clock is ahead of the endpoint's; zero
+	// also where the endpoint does not say its time.
+	Skew time.Duration `json:"skew_ns"`
+	List []Capability  `json:"capabilities"`
 }
 
 // Err returns an error of kind ErrPreflight that names what is needed and the
@@ -78,6 +81,9 @@ func (s *Store) Probe(ctx context.Context) (Capabilities, error) {
 	if err := s.mayWrite(ctx); err != nil {
 		return c, err
 	}
+	if !l.now.IsZero() {
+		c.Skew = skew(begun, time.Now(), l.now)
+	}
 	c.add("clock", false, func() (string, error) { return aboutClock(begun, time.Now(), l.now) })
 	for _, check := range p.checks() {
 		if err := ctx.Err(); err != nil {
@@ -114,8 +120,7 @@ func aboutClock(before, after, theirs time.Time) (string, error) {
 	if theirs.IsZero() {
 		return "", fmt.Errorf("%w: the endpoint does not say its time", errUntried)
 	}
-	mine := before.Add(after.Sub(before) / 2)
-	off := mine.Sub(theirs).Round(time.Second)
+	off := skew(before, after, theirs)
 	switch {
 	case off.Abs() >= mostSkew:
 		return "", fmt.Errorf("this machine's clock is %s off the endpoint's, which refuses more than %s: set it, e.g. with timedatectl set-ntp true", off, mostSkew)
@@ -123,6 +128,13 @@ func aboutClock(before, after, theirs time.Time) (string, error) {
 		return fmt.Sprintf("this machine's clock is %s off the endpoint's", off), nil
 	}
 	return "in step within a minute", nil
+}
+
+// skew is how far this machine's clock is ahead of theirs, which was read
+// between two moments of this machine's. S3 tells whole seconds.
+func skew(before, after, theirs time.Time) time.Duration {
+	mine := before.Add(after.Sub(before) / 2)
+	return mine.Sub(theirs).Round(time.Second)
 }
 
 // tidy deletes what the probe wrote.

@@ -93,7 +93,7 @@ func (sc *scene) hidden(t *testing.T, prefix string) []string {
 	t.Helper()
 	var keys []string
 	c := sc.config
-	c.SingleWriter, c.Prefix = "", ".envdb"
+	c.SingleWriter, c.Prefix, c.Endpoint = "", ".envdb", s3test.Start(t).URL()
 	for object, err := range open(t, c).List(t.Context(), prefix) {
 		if err != nil {
 			t.Fatal(err)

@@ -8,12 +8,7 @@ import (
 	"time"
 )
 
-const (
-	longestWait = 20 * time.Second
-	// slowest is the rate below which an upload counts as standing still, in
-	// bytes per second: the watch on connections would let a trickle pass.
-	slowest = 16 << 10
-)
+const longestWait = 20 * time.Second
 
 // operation is one call of S3, however often it is repeated.
 type operation struct {
@@ -70,7 +65,7 @@ func once[T any](ctx context.Context, s *Store, op *operation, attempt func(cont
 	if op.size == 0 {
 		return attempt(ctx)
 	}
-	limit := 2*s.patience.Stalled + time.Duration(op.size/slowest)*time.Second
+	limit := 2*s.patience.Stalled + time.Duration(float64(op.size)/float64(s.patience.Rate)*float64(time.Second))
 	ctx, cancel := context.WithTimeoutCause(ctx, limit, errTooSlow)
 	defer cancel()
 	out, err := attempt(ctx)
@@ -80,7 +75,7 @@ func once[T any](ctx context.Context, s *Store, op *operation, attempt func(cont
 	return out, err
 }
 
-var errTooSlow = errors.New("the upload is slower than 16 KiB a second")
+var errTooSlow = errors.New("the upload is too slow")
 
 // repeats reports whether an operation is tried again that will have taken so
 // long when it is.

@@ -71,6 +71,9 @@ type Patience struct {
 	Unreachable time.Duration
 	// Stalled is how long a connection may move no byte: 30 seconds.
 	Stalled time.Duration
+	// Rate is how many bytes a second an upload must move on average: 16 KiB.
+	// A trickle would pass the watch on standstill.
+	Rate int64
 	// Backoff is the longest first wait between two attempts, 100 ms; it
 	// doubles up to 20 seconds.
 	Backoff time.Duration
@@ -83,6 +86,9 @@ func (p Patience) withDefaults() Patience {
 		if *field == 0 {
 			*field = value
 		}
+	}
+	if p.Rate == 0 {
+		p.Rate = 16 << 10
 	}
 	return p
 }
