@@ -10,8 +10,6 @@ import (
 	"github.com/envdb/envdb"
 	"github.com/envdb/envdb/backup"
 	"github.com/envdb/envdb/internal/config"
-	"github.com/envdb/envdb/internal/manager"
-	"github.com/envdb/envdb/internal/store/dir"
 )
 
 // lazyStore opens the configured store when it is first needed, and only if it
@@ -22,7 +20,8 @@ import (
 // runs there are, and who has a key. Writing does: who cannot open a
 // repository leaves nothing in it.
 type lazyStore struct {
-	open       func() (envdb.Store, error) // with a repository in it, readable or not
+	connect    func() (envdb.Store, error) // with or without a repository in it
+	open       func() (envdb.Store, error) // with one, readable or not
 	repository func() (*backup.Repository, error)
 }
 
@@ -31,6 +30,7 @@ var _ envdb.Store = (*lazyStore)(nil)
 func newLazyStore(ctx context.Context, c *config.Config, log *slog.Logger) *lazyStore {
 	connect := sync.OnceValues(func() (envdb.Store, error) { return openStore(ctx, c, log) })
 	return &lazyStore{
+		connect: connect,
 		open: sync.OnceValues(func() (envdb.Store, error) {
 			st, err := connect()
 			if err != nil {
@@ -109,31 +109,4 @@ func (l *lazyStore) Unseal(key string, sealed []byte) ([]byte, error) {
 		return nil, err
 	}
 	return repository.Unseal(key, sealed)
-}
-
-// Unfinished implements manager.Attic: a directory holds the half-written
-// files of writers that died.
-func (l *lazyStore) Unfinished(ctx context.Context) (manager.Unfinished, error) {
-	return l.eachUnfinished(func(d *dir.Store) ([]dir.Leftover, error) { return d.Leftovers(ctx) })
-}
-
-// RemoveUnfinished implements manager.Attic.
-func (l *lazyStore) RemoveUnfinished(ctx context.Context) (manager.Unfinished, error) {
-	return l.eachUnfinished(func(d *dir.Store) ([]dir.Leftover, error) { return d.Clean(ctx) })
-}
-
-func (l *lazyStore) eachUnfinished(look func(*dir.Store) ([]dir.Leftover, error)) (found manager.Unfinished, err error) {
-	st, err := l.open()
-	if err != nil {
-		return found, err
-	}
-	directory, ok := st.(*dir.Store)
-	if !ok {
-		return found, nil
-	}
-	files, err := look(directory)
-	for _, f := range files {
-		found.Files, found.Bytes = found.Files+1, found.Bytes+f.Size
-	}
-	return found, err
 }

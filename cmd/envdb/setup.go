@@ -15,6 +15,7 @@ import (
 	"github.com/envdb/envdb/internal/config"
 	"github.com/envdb/envdb/internal/ledger"
 	"github.com/envdb/envdb/internal/manager"
+	"github.com/envdb/envdb/internal/store/s3"
 )
 
 // setup is an init under way. What it does, it does in an order that leaves
@@ -107,7 +108,7 @@ func (s *setup) prepare(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	if err := ledger.Probe(ctx, st); err != nil {
+	if err := probe(ctx, st); err != nil {
 		return err
 	}
 	there, err := backup.ReadEncryption(ctx, st)
@@ -134,6 +135,17 @@ func (s *setup) prepare(ctx context.Context) error {
 	}
 	s.result.Repository, s.result.Encryption = repository.ID(), repository.Encryption()
 	return s.write()
+}
+
+// probe sees whether the store keeps its promises.
+func probe(ctx context.Context, st envdb.Store) error {
+	if bucket, ok := st.(*s3.Store); ok {
+		can, err := bucket.Probe(ctx)
+		if err := errors.Join(err, can.Err()); err != nil {
+			return err
+		}
+	}
+	return ledger.Probe(ctx, st)
 }
 
 // checkNew refuses a new repository of which nobody said whether it is to be

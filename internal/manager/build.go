@@ -70,7 +70,7 @@ func (m *Manager) build(ctx context.Context, x *execution, repository *backup.Re
 	if err != nil {
 		return nil, err
 	}
-	defer func() { err = joinCleanup(err, ctx, hold.Release) }()
+	defer func() { err = tidy(ctx, x.log, err, hold.Release) }()
 	reader, err := repository.Open(ctx, b.backup.Manifest)
 	if err != nil {
 		return nil, err

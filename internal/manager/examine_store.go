@@ -13,13 +13,18 @@ import (
 // examineStore probes what the store can do: two writers depend on it. It
 // returns nil if there is no repository that can be opened.
 func (m *Manager) examineStore(ctx context.Context, store envdb.Store, d *Diagnosis) *backup.Repository {
+	usable := examineService(ctx, store, d)
 	repository, err := m.open(ctx)
-	if err == nil {
+	if err == nil && usable {
 		err = ledger.Probe(ctx, store)
 	}
 	if err != nil {
 		d.trouble("store", err)
 		return nil
+	}
+	if !usable {
+		m.examineKeys(repository.Encryption(), d)
+		return repository
 	}
 	d.add("store", Fine, "writes are atomic and conditional; repository %s", repository.ID())
 	m.examineKeys(repository.Encryption(), d)

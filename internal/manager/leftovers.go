@@ -141,7 +141,8 @@ func (m *Manager) examineStored(ctx context.Context, repository *backup.Reposito
 	return nil
 }
 
-// examineVersions finds databases that runs did not finish.
+// examineVersions finds databases that runs did not finish, and previous
+// versions that a promote did not get to drop.
 func (m *Manager) examineVersions(ctx context.Context, name string, clean bool, d *Diagnosis) error {
 	env, err := m.config.Environment(name)
 	if errors.Is(err, config.ErrUnset) {
@@ -164,14 +165,32 @@ func (m *Manager) examineVersions(ctx context.Context, name string, clean bool, 
 		return err
 	}
 	for _, v := range left {
-		if !clean {
-			d.add(name, Caution, "an interrupted run left the unfinished database %s", v.Name).Next = "envdb doctor --clean"
-			continue
-		}
-		if _, err := m.discard(ctx, env, v.Name); err != nil {
+		if err := m.examineVersion(ctx, env, v.Name, "an interrupted run left the unfinished database "+v.Name, clean, d); err != nil {
 			return err
 		}
-		d.add(name, Fine, "dropped the unfinished database %s", v.Name)
 	}
+	// Where none is to be kept, what was confirmed was the promote, not this.
+	surplus, err := generations.Surplus(ctx, max(env.KeepPrevious, 1))
+	if err != nil {
+		return err
+	}
+	for _, v := range surplus {
+		if err := m.examineVersion(ctx, env, v.Name, "the previous version "+v.Name+" is one too many (keep_previous)", clean, d); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// examineVersion reports a database that should not be there, or drops it.
+func (m *Manager) examineVersion(ctx context.Context, env config.Environment, database, what string, clean bool, d *Diagnosis) error {
+	if !clean {
+		d.add(env.Name, Caution, "%s", what).Next = "envdb doctor --clean"
+		return nil
+	}
+	if _, err := m.discard(ctx, env, database); err != nil {
+		return err
+	}
+	d.add(env.Name, Fine, "%s: dropped it", what)
 	return nil
 }

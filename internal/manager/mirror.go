@@ -60,6 +60,9 @@ func (m *Manager) Mirror(ctx context.Context, req MirrorRequest) (*BuildResult, 
 	m.warn(planned.plan)
 	b := planned.building
 	if planned.plan.TakesBackup {
+		if err := refuseOlderTarget(ctx, planned.source, b.env); err != nil {
+			return nil, err
+		}
 		taken, err := m.Backup(ctx, BackupRequest{Environment: req.Source, Note: "for a mirror into " + req.Target})
 		if err != nil {
 			return nil, err

@@ -37,6 +37,9 @@ func (m *Manager) prepareServer(ctx context.Context, x *execution, b building) e
 	if err := refuseUsedServer(ctx, conn, b.env.Direct()); err != nil {
 		return err
 	}
+	if err := refuseOlderServer(ctx, conn, postgres.ServerVersion(b.backup.Manifest.Source.ServerVersion)); err != nil {
+		return err
+	}
 	created, err := logical.CreateRoles(ctx, conn, b.backup.Manifest.Roles, logical.RoleOptions{})
 	if err != nil {
 		return err

@@ -18,7 +18,8 @@ type job struct {
 	source      string // the environment that is read, if another
 	point       time.Time
 	backup      envdb.BackupID
-	// offline allows the run while the store is down: it needs PostgreSQL only.
+	// offline allows the run while the store cannot be written: it needs
+	// PostgreSQL only, or only reads.
 	offline bool
 }
 
@@ -70,7 +71,7 @@ func (m *Manager) run(ctx context.Context, j job, work func(context.Context, *ex
 	if err != nil {
 		return err
 	}
-	defer func() { err = joinCleanup(err, ctx, lease.Release) }()
+	defer func() { err = tidy(ctx, m.log, err, lease.Release) }()
 
 	if lease.Held() {
 		if _, err := m.ledger.FlushSpool(lease.Context()); err != nil {
@@ -96,7 +97,20 @@ func (m *Manager) run(ctx context.Context, j job, work func(context.Context, *ex
 	if lost := context.Cause(lease.Context()); err != nil && lost != nil && !errors.Is(err, lost) {
 		err = errors.Join(lost, err)
 	}
-	return joinCleanup(err, ctx, func(ctx context.Context) error { return recording.Finish(ctx, err, nil) })
+	return m.conclude(ctx, j, recording, err)
+}
+
+// conclude records how the run ended.
+func (m *Manager) conclude(ctx context.Context, j job, recording *ledger.Recording, err error) error {
+	finished := joinCleanup(nil, ctx, func(ctx context.Context) error { return recording.Finish(ctx, err, nil) })
+	switch {
+	case finished == nil:
+		return err
+	case err != nil:
+		return errors.Join(err, aside(finished))
+	}
+	return envdb.Fail(nil, "the %s of %s was done, but not recorded: %w", j.operation, j.environment, finished).
+		WithState("the %s of %s was done; envdb runs will call it interrupted", j.operation, j.environment)
 }
 
 // cleanupPatience is how long tidying up may take after a run was stopped.
@@ -107,11 +121,31 @@ const cleanupPatience = 30 * time.Second
 func joinCleanup(err error, ctx context.Context, cleanup func(context.Context) error) error {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), cleanupPatience)
 	defer cancel()
-	if failed := cleanup(ctx); failed != nil {
-		return errors.Join(err, failed)
+	failed := cleanup(ctx)
+	switch {
+	case failed == nil:
+		return err
+	case err == nil:
+		return failed
 	}
-	return err
+	return errors.Join(err, aside(failed))
 }
+
+// tidy is joinCleanup for what ends by itself (a lease, a hold): beside work
+// that was done it is no failure that it could not be released.
+func tidy(ctx context.Context, log *slog.Logger, err error, cleanup func(context.Context) error) error {
+	if err != nil {
+		return joinCleanup(err, ctx, cleanup)
+	}
+	if failed := joinCleanup(nil, ctx, cleanup); failed != nil {
+		log.Warn("it was done, but not everything could be tidied up", "reason", failed)
+	}
+	return nil
+}
+
+// aside is an error beside the one that matters: what it says of the state of
+// things is not said of the whole.
+func aside(err error) error { return errors.New(err.Error()) }
 
 // jobs returns how many connections work for an environment.
 func (m *Manager) jobs(env config.Environment) int { return max(env.Jobs, 1) }

@@ -43,7 +43,7 @@ func (m *Manager) Verify(ctx context.Context, req VerifyRequest) (*VerifyResult,
 	}
 	var result *VerifyResult
 	started := m.now()
-	err = m.run(ctx, job{operation: envdb.OpVerify, environment: req.Environment, backup: only}, func(ctx context.Context, x *execution) error {
+	err = m.run(ctx, job{operation: envdb.OpVerify, environment: req.Environment, backup: only, offline: true}, func(ctx context.Context, x *execution) error {
 		x.step("verify")
 		report, err := repository.Verify(ctx, req.Environment, only, backup.VerifyOptions{ReadData: req.ReadData, Report: x.report})
 		if err != nil {
