@@ -10,14 +10,34 @@ import (
 
 	"github.com/envdb/envdb"
 	"github.com/envdb/envdb/backup"
+	"github.com/envdb/envdb/internal/s3test"
 	"github.com/envdb/envdb/internal/store"
 )
 
-// A repository in a real directory: two generations, read back byte for byte.
-func TestRepositoryInADirectory(t *testing.T) {
+func TestMain(m *testing.M) { s3test.Main(m) }
+
+// bucket returns the configuration of a store in a new bucket.
+func bucket(t testing.TB) store.Config {
+	server := s3test.Start(t)
+	return store.Config{URL: "s3://" + server.Bucket(t) + "/envdb", Endpoint: server.URL()}
+}
+
+// A repository in a real store: two generations, read back byte for byte.
+func TestRepository(t *testing.T) {
 	t.Parallel()
+	t.Run("directory", func(t *testing.T) {
+		t.Parallel()
+		repository(t, store.Config{URL: "file://" + t.TempDir() + "/store"})
+	})
+	t.Run("bucket", func(t *testing.T) {
+		t.Parallel()
+		repository(t, bucket(t))
+	})
+}
+
+func repository(t *testing.T, c store.Config) {
 	ctx := t.Context()
-	st, err := store.Open(ctx, store.Config{URL: "file://" + t.TempDir() + "/store"})
+	st, err := store.Open(ctx, c)
 	if err != nil {
 		t.Fatal(err)
 	}
