@@ -259,13 +259,15 @@ func (w *Writer) readBack(ctx context.Context, packs []Pack, indexSize int64) er
 	return nil
 }
 
-// dropUnused deletes the packs to which nothing refers after a Restart.
+// dropUnused deletes the packs to which nothing refers after a Restart. They
+// stay where the credentials do not allow to delete: that costs space, and is
+// no reason to lose a backup.
 func (w *Writer) dropUnused(ctx context.Context, packs []Pack, m *Manifest) error {
 	for _, p := range packs {
 		if slices.Contains(m.Packs, p) {
 			continue
 		}
-		if err := w.repo.store.Delete(ctx, w.repo.keys.pack(m.Environment, p.ID())); err != nil {
+		if err := w.repo.store.Delete(ctx, w.repo.keys.pack(m.Environment, p.ID())); err != nil && !errors.Is(err, envdb.ErrPreflight) {
 			return fmt.Errorf("delete the unused pack %s: %w", p.ID(), err)
 		}
 	}

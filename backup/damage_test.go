@@ -167,6 +167,89 @@ func testUnreachableIsNoDamage(t *testing.T, in mode) {
 	}
 }
 
+// So do credentials that do not allow to read.
+func TestRefusedReadIsNoDamage(t *testing.T) { inBothModes(t, testRefusedReadIsNoDamage) }
+
+func testRefusedReadIsNoDamage(t *testing.T, in mode) {
+	t.Parallel()
+	st := &refusing{memory: newMemory()}
+	repo := in.repository(t, st)
+	m := mustTake(t, repo, content{"a": {[]byte("one")}})
+	reader, err := repo.Open(t.Context(), m)
+	if err != nil {
+		t.Fatal(err)
+	}
+	st.reads = true
+	var damaged *backup.DamagedError
+	if _, err := reader.Fetch(t.Context(), reader.Chunks("a")[0], nil); !errors.Is(err, envdb.ErrPreflight) || errors.As(err, &damaged) {
+		t.Errorf("fetch: got %v, want the refusal", err)
+	}
+	if _, err := repo.List(t.Context(), "prod"); !errors.Is(err, envdb.ErrPreflight) {
+		t.Errorf("list: got %v, want the refusal", err)
+	}
+	if got := st.keys("/marks/"); len(got) != 0 {
+		t.Errorf("marked %q", got)
+	}
+}
+
+// A writer that may not delete stores whole backups, and leaves its intent and
+// the packs that it came not to need.
+func TestWriterThatMayNotDelete(t *testing.T) { inBothModes(t, testWriterThatMayNotDelete) }
+
+func testWriterThatMayNotDelete(t *testing.T, in mode) {
+	t.Parallel()
+	ctx := t.Context()
+	st := &refusing{memory: newMemory(), deletes: true}
+	repo := in.repository(t, st)
+	w, err := repo.Create(ctx, "prod", backup.CreateOptions{Method: backup.Logical, Now: start})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := w.Put(ctx, chunk("a", 0, noise(1, 65<<20))); err != nil {
+		t.Fatal(err)
+	}
+	if err := w.Restart(ctx); err != nil {
+		t.Fatal(err)
+	}
+	if err := w.Put(ctx, chunk("a", 0, noise(2, 100))); err != nil {
+		t.Fatal(err)
+	}
+	m, err := w.Commit(ctx, backup.Description{Point: start})
+	if err != nil {
+		t.Fatal(err)
+	}
+	c := content{"a": {noise(2, 100)}}
+	if err := same(ctx, repo, m, c); err != nil {
+		t.Error(err)
+	}
+	if err := same(ctx, repo, mustTake(t, repo, c), c); err != nil {
+		t.Errorf("the next: %v", err)
+	}
+	if got := st.keys("/leases/"); len(got) != 2 {
+		t.Errorf("the intents are %q", got)
+	}
+}
+
+// refusing has credentials that do not allow everything.
+type refusing struct {
+	*memory
+	reads, deletes bool // are refused
+}
+
+func (s *refusing) Get(ctx context.Context, key string, span envdb.Span) (io.ReadCloser, envdb.Object, error) {
+	if s.reads {
+		return nil, envdb.Object{}, envdb.Fail(envdb.ErrPreflight, "read %s: the credentials do not allow it", key)
+	}
+	return s.memory.Get(ctx, key, span)
+}
+
+func (s *refusing) Delete(ctx context.Context, key string) error {
+	if s.deletes {
+		return envdb.Fail(envdb.ErrPreflight, "delete %s: the credentials do not allow it", key)
+	}
+	return s.memory.Delete(ctx, key)
+}
+
 // The first read of a chunk fails on the way, the second does not.
 func TestReadOnceMore(t *testing.T) { inBothModes(t, testReadOnceMore) }
 

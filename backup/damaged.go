@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 
 	"github.com/envdb/envdb"
 )
@@ -34,9 +35,14 @@ func (e *DamagedError) Unwrap() []error {
 	return []error{advice, e.Reason}
 }
 
+// notDamage are the errors of the way to an object: credentials that expired
+// say nothing of a pack.
+var notDamage = []error{
+	envdb.ErrUnreachable, envdb.ErrPreflight, envdb.ErrBusy, envdb.ErrInterrupted, context.Canceled, context.DeadlineExceeded,
+}
+
 // isDamage reports whether an error of reading an object says something of the
 // object, rather than of the way to it.
 func isDamage(err error) bool {
-	return err != nil && !errors.Is(err, envdb.ErrUnreachable) &&
-		!errors.Is(err, context.Canceled) && !errors.Is(err, context.DeadlineExceeded)
+	return err != nil && !slices.ContainsFunc(notDamage, func(other error) bool { return errors.Is(err, other) })
 }
