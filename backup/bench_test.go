@@ -2,10 +2,13 @@ package backup_test
 
 import (
 	"bytes"
+	"context"
 	"fmt"
+	"io"
 	"strconv"
 	"testing"
 
+	"github.com/envdb/envdb"
 	"github.com/envdb/envdb/backup"
 )
 
@@ -22,23 +25,70 @@ func rows(seed int) []byte {
 }
 
 // BenchmarkPut stores chunks of rows that the base does not have.
-func BenchmarkPut(b *testing.B) { bench(b, func(data []byte, i int) []byte { return mark(data, i) }) }
+func BenchmarkPut(b *testing.B) {
+	inEachMode(b, func(b *testing.B, in mode) { benchPut(b, in, rows(1), mark) })
+}
+
+// BenchmarkPutNoise stores chunks that do not compress.
+func BenchmarkPutNoise(b *testing.B) {
+	inEachMode(b, func(b *testing.B, in mode) { benchPut(b, in, noise(1, benchChunk), mark) })
+}
 
 // BenchmarkDedup stores chunks that the backup has already.
-func BenchmarkDedup(b *testing.B) { bench(b, func(data []byte, _ int) []byte { return data }) }
+func BenchmarkDedup(b *testing.B) {
+	inEachMode(b, func(b *testing.B, in mode) {
+		benchPut(b, in, rows(1), func(data []byte, _ int) []byte { return data })
+	})
+}
+
+// BenchmarkFetch reads chunks of rows.
+func BenchmarkFetch(b *testing.B) {
+	inEachMode(b, func(b *testing.B, in mode) {
+		repo := in.repository(b, newMemory())
+		reader, err := repo.Open(b.Context(), mustTake(b, repo, content{"table": {rows(1)}}))
+		if err != nil {
+			b.Fatal(err)
+		}
+		ref := reader.Chunks("table")[0]
+		var buf []byte
+		b.SetBytes(benchChunk)
+		b.ReportAllocs()
+		for b.Loop() {
+			if buf, err = reader.Fetch(b.Context(), ref, buf); err != nil {
+				b.Fatal(err)
+			}
+		}
+	})
+}
+
+func inEachMode(b *testing.B, bench func(*testing.B, mode)) {
+	for _, in := range []mode{plain(), encrypted(b)} {
+		b.Run(string(in.Mode), func(b *testing.B) { bench(b, in) })
+	}
+}
 
 func mark(data []byte, i int) []byte {
 	copy(data, strconv.Itoa(i))
 	return data
 }
 
-func bench(b *testing.B, next func([]byte, int) []byte) {
-	repo := plain().repository(b, newMemory())
+// sink is a store that forgets packs, as fast as they come.
+type sink struct{ *memory }
+
+func (s sink) Put(ctx context.Context, key string, body io.Reader, cond envdb.Condition) (envdb.Tag, error) {
+	if bytes.Contains([]byte(key), []byte("/packs/")) {
+		_, err := io.Copy(io.Discard, body)
+		return "", err
+	}
+	return s.memory.Put(ctx, key, body, cond)
+}
+
+func benchPut(b *testing.B, in mode, data []byte, next func([]byte, int) []byte) {
+	repo := in.repository(b, sink{newMemory()})
 	w, err := repo.Create(b.Context(), "prod", backup.CreateOptions{Method: backup.Logical, Now: start})
 	if err != nil {
 		b.Fatal(err)
 	}
-	data := rows(1)
 	b.SetBytes(benchChunk)
 	b.ReportAllocs()
 	for i := 0; b.Loop(); i++ {
