@@ -60,12 +60,9 @@ func (l *lazyStore) Probe(ctx context.Context) (manager.Service, error) {
 		return manager.Service{}, nil
 	}
 	can, err := bucket.Probe(ctx)
-	if err != nil {
-		return manager.Service{}, err
-	}
 	s := manager.Service{Place: fmt.Sprintf("%s at %s (profile %s, region %s)", bucket, can.Endpoint, can.Profile, can.Region), Skew: can.Skew}
 	for _, c := range can.List {
 		s.Abilities = append(s.Abilities, manager.Ability{Name: c.Name, Tried: c.Can != s3.Unknown, Can: c.Can == s3.Can, Needed: c.Needed, Detail: c.Detail})
 	}
-	return s, nil
+	return s, err
 }

@@ -19,12 +19,13 @@ import (
 	"github.com/envdb/envdb"
 	"github.com/envdb/envdb/internal/pgtest"
 	"github.com/envdb/envdb/internal/postgres"
+	"github.com/envdb/envdb/internal/s3test"
 )
 
 // TestMain lets the test binary be the command too: scripts run it as a
 // process of its own, with real streams, signals and exit codes.
 func TestMain(m *testing.M) {
-	testscript.Main(pgtest.Wrap(m), map[string]func(){
+	testscript.Main(s3test.Wrap(pgtest.Wrap(m)), map[string]func(){
 		"envdb": func() { os.Exit(Main(os.Args[1:], os.Stdin, os.Stdout, os.Stderr)) },
 	})
 }
@@ -43,18 +44,24 @@ func TestMain(m *testing.M) {
 //	flip FILE               change one byte in the middle of a file
 //	json CODE WORDS FACT…   run envdb -o json and look facts up; see jsonCommand
 //	pick VAR REGEXP         set a variable to the first group of a match in stdout
+//	user ACTION…            use the S3 keys of a new user who may do this with
+//	                        the script's bucket; owner goes back to its owner
+//
+// The variable S3_BUCKET names an empty bucket of the script's own, S3_ENDPOINT
+// the server, and the owner's keys are where AWS's chain finds them.
 func TestScripts(t *testing.T) {
 	t.Parallel()
-	prod, copies := pgtest.Start(t), pgtest.StartOwn(t, pgtest.Options{Settings: map[string]string{"max_prepared_transactions": "5"}})
+	buckets := s3test.Start(t)
+	prod, copies := pgtest.Start(t), pgtest.StartOwn(t, pgtest.Options{Side: pgtest.Target, Settings: map[string]string{"max_prepared_transactions": "5"}})
 	testscript.Run(t, testscript.Params{
 		Dir:           filepath.Join("testdata", "script"),
 		UpdateScripts: *update,
 		Setup: func(e *testscript.Env) error {
-			newScene(e.T().(testing.TB), prod, copies).export(e)
+			newScene(e.T().(testing.TB), prod, copies, buckets).export(e)
 			return nil
 		},
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
-			"run": runCommand, "secret": secretCommand, "sql": sqlCommand, "rows": rowsCommand, "flip": flipCommand, "pick": pickCommand, "json": jsonCommand, "await": awaitCommand,
+			"run": runCommand, "secret": secretCommand, "sql": sqlCommand, "rows": rowsCommand, "flip": flipCommand, "pick": pickCommand, "json": jsonCommand, "await": awaitCommand, "user": userCommand, "owner": ownerCommand,
 		},
 	})
 }
@@ -66,18 +73,25 @@ type scene struct {
 	databases map[string]string
 	passwords []string
 	variables map[string]string
+	s3        *s3test.Server
+	bucket    string
 }
 
 type sceneKey struct{}
 
-func newScene(t testing.TB, prod, copies *pgtest.Server) *scene {
+func newScene(t testing.TB, prod, copies *pgtest.Server, buckets *s3test.Server) *scene {
 	s := &scene{
 		t:         t,
 		servers:   map[string]*pgtest.Server{"prod": prod, "copy": copies},
 		databases: map[string]string{"prod": prod.CreateDatabase(t), "copy": copies.CreateDatabase(t)},
 		passwords: []string{prod.Password(), copies.Password()},
 		variables: map[string]string{},
+		s3:        buckets,
+		bucket:    buckets.Bucket(t),
 	}
+	_, secret := buckets.Keys()
+	s.passwords = append(s.passwords, secret)
+	s.variables["S3_BUCKET"], s.variables["S3_ENDPOINT"] = s.bucket, buckets.Endpoint()
 	s.role("PROD", "prod", "BYPASSRLS", "GRANT pg_read_all_data TO %s")
 	s.role("COPY", "copy", "CREATEDB", "GRANT pg_signal_backend TO %s", "ALTER DATABASE "+postgres.Quote(s.databases["copy"])+" OWNER TO %s")
 	fresh, err := postgres.WithDatabase(envdb.ConnString(s.variables["COPY_URL"]), s.databases["copy"]+"_new")
@@ -118,6 +132,10 @@ func (s *scene) role(prefix, server, attributes string, grants ...string) {
 func (s *scene) export(e *testscript.Env) {
 	e.Values[sceneKey{}] = s
 	for name, value := range s.variables {
+		e.Setenv(name, value)
+	}
+	for _, variable := range s.s3.Env() {
+		name, value, _ := strings.Cut(variable, "=")
 		e.Setenv(name, value)
 	}
 	e.Setenv("HOME", filepath.Join(e.WorkDir, "home"))

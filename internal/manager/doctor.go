@@ -81,9 +81,7 @@ func (m *Manager) Doctor(ctx context.Context, store envdb.Store, req DoctorReque
 	}
 	repository := m.examineStore(ctx, store, d)
 	if repository != nil {
-		if err := examineAttic(ctx, store, req.Clean, d); err != nil {
-			d.trouble("store", err)
-		}
+		examineAttic(ctx, store, req.Clean, d)
 	}
 	for _, name := range m.config.Names() {
 		if err := ctx.Err(); err != nil {

@@ -11,7 +11,7 @@ import (
 // Prober is a store that is a service, and can be asked what it does.
 type Prober interface {
 	// Probe tries what the service can do. One without a place is no service.
-	// Its error says that nothing could be tried.
+	// With an error it returns what it found out before, if anything.
 	Probe(ctx context.Context) (Service, error)
 }
 
@@ -65,7 +65,7 @@ func examineService(ctx context.Context, store envdb.Store, d *Diagnosis) bool {
 		return true
 	}
 	s, err := prober.Probe(ctx)
-	if err != nil {
+	if err != nil && len(s.Abilities) == 0 {
 		d.trouble("store", err)
 		return false
 	}
@@ -73,6 +73,16 @@ func examineService(ctx context.Context, store envdb.Store, d *Diagnosis) bool {
 		return true
 	}
 	d.add("store", Fine, "%s", s.Place)
+	usable := s.examineAbilities(d)
+	if err != nil && usable {
+		d.trouble("store", err) // else it is one more word for what was said
+	}
+	examineSkew(s.Skew, d)
+	return usable
+}
+
+// examineAbilities reports whether the service can do what envdb needs.
+func (s Service) examineAbilities(d *Diagnosis) bool {
 	var can []string
 	usable := true
 	for _, a := range s.Abilities {
@@ -89,7 +99,6 @@ func examineService(ctx context.Context, store envdb.Store, d *Diagnosis) bool {
 	if len(can) > 0 {
 		d.add("store", Fine, "it can: %s", strings.Join(can, ", "))
 	}
-	examineSkew(s.Skew, d)
 	return usable
 }
 

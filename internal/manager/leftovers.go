@@ -72,11 +72,11 @@ type Unfinished struct {
 }
 
 // examineAttic finds half-written objects in the store, and removes them if
-// clean.
-func examineAttic(ctx context.Context, store envdb.Store, clean bool, d *Diagnosis) error {
+// clean. That they cannot be looked for is no problem: they are only space.
+func examineAttic(ctx context.Context, store envdb.Store, clean bool, d *Diagnosis) {
 	attic, ok := store.(Attic)
 	if !ok {
-		return nil
+		return
 	}
 	look := attic.Unfinished
 	if clean {
@@ -86,11 +86,14 @@ func examineAttic(ctx context.Context, store envdb.Store, clean bool, d *Diagnos
 	switch {
 	case found.Files == 0:
 	case clean:
-		d.add("store", Fine, "removed %d half-written files (%d bytes) of interrupted runs", found.Files, found.Bytes)
+		d.add("store", Fine, "removed %s (%d bytes) of interrupted runs", counted(found.Files, "half-written object"), found.Bytes)
 	default:
-		d.add("store", Caution, "interrupted runs left %d half-written files (%d bytes)", found.Files, found.Bytes).Next = "envdb doctor --clean"
+		d.add("store", Caution, "interrupted runs left %s (%d bytes)", counted(found.Files, "half-written object"), found.Bytes).Next = "envdb doctor --clean"
 	}
-	return err
+	if err != nil && ctx.Err() == nil {
+		_, next := envdb.Advice(err)
+		d.add("store", Caution, "what interrupted runs left half-written cannot be looked for: %v", err).Next = next
+	}
 }
 
 // examineLeftovers finds what dead runs left behind, in the store and on the
