@@ -2,9 +2,12 @@ package logical
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"slices"
 
 	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
 
 	"github.com/envdb/envdb"
 	"github.com/envdb/envdb/internal/postgres"
@@ -28,7 +31,43 @@ const analyzeQuery = `
 	AND (NOT c.relispartition OR EXISTS (
 		SELECT FROM pg_catalog.pg_inherits AS i JOIN tree AS up ON up.top = i.inhparent WHERE i.inhrelid = c.oid AND up.remote))`
 
-// analyze gathers statistics, in parallel.
+// planAnalyze adds steps that gather the statistics of ordinary tables as soon
+// as nothing is built on them any more: they fill the time in which the last
+// indexes are built elsewhere, and materialised views are refreshed with plans
+// that know the tables. Partitions and what has children wait for analyze.
+func (d *loader) planAnalyze(g *graph, barrier []*step) {
+	last := map[int][]*step{}
+	for _, e := range d.plan.graph {
+		for _, id := range e.DependsOn {
+			last[id] = append(last[id], g.entries[e.ID])
+		}
+	}
+	for _, e := range d.plan.pre {
+		if len(g.rows[e.ID]) == 0 || len(g.tables.parents[e.ID]) > 0 || len(g.tables.children[e.ID]) > 0 {
+			continue
+		}
+		s := &step{name: "analyze " + e.String(), weight: 1, locks: []lock{{key: lockKey{e.ID, false}, exclusive: true}, {key: lockKey{e.ID, true}}}}
+		s.run = func(ctx context.Context, on *session) error { return d.analyzeEarly(ctx, on, Name{e.Schema, e.Tag}) }
+		s.after(slices.Concat(g.rows[e.ID], barrier, last[e.ID])...)
+		g.steps = append(g.steps, s)
+	}
+}
+
+// analyzeEarly gathers the statistics of a table. What the server refuses is
+// left to analyze: the functions of an index may need privileges that are not
+// granted yet.
+func (d *loader) analyzeEarly(ctx context.Context, s *session, table Name) error {
+	err := s.exec(ctx, "ANALYZE "+postgres.QuoteName(table.Schema, table.Name))
+	if refused := new(pgconn.PgError); errors.As(err, &refused) {
+		return nil
+	}
+	if err == nil {
+		d.record.wasAnalyzed(table)
+	}
+	return postgres.Explain(err, "analyze "+table.Schema+"."+table.Name)
+}
+
+// analyze gathers the statistics that are still missing, in parallel.
 func (d *loader) analyze(ctx context.Context, s *session) error {
 	type found struct {
 		Schema, Name string
@@ -45,6 +84,9 @@ func (d *loader) analyze(ctx context.Context, s *session) error {
 	}
 	var steps []*step
 	for _, r := range todo {
+		if d.record.isAnalyzed(Name{r.Schema, r.Name}) {
+			continue
+		}
 		if r.Remote {
 			d.record.note(fmt.Sprintf("%s.%s has no statistics of its own: a foreign table is below it", r.Schema, r.Name))
 			continue

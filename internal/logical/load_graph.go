@@ -53,11 +53,13 @@ type graph struct {
 	steps  []*step
 	tables *tableTree
 	rows   map[int][]*step // by dump id of the table
+	// entries are the steps of the archive's entries, by dump id.
+	entries map[int]*step
 }
 
 // newGraph plans the middle of the load.
 func (d *loader) newGraph(ctx context.Context) (*graph, error) {
-	g := &graph{tables: newTableTree(d.plan), rows: map[int][]*step{}}
+	g := &graph{tables: newTableTree(d.plan), rows: map[int][]*step{}, entries: map[int]*step{}}
 	if err := d.planRows(g); err != nil {
 		return nil, err
 	}
@@ -70,13 +72,14 @@ func (d *loader) newGraph(ctx context.Context) (*graph, error) {
 	g.steps = append(g.steps, d.planSequences()...)
 	barrier := d.planNeutralise(g, slices.Concat(rows, objects))
 	d.planEntries(g, barrier)
+	d.planAnalyze(g, barrier)
 	return g, nil
 }
 
 // planEntries adds the archive's post-data. An entry waits for those that it
 // depends on and for the rows of its tables.
 func (d *loader) planEntries(g *graph, barrier []*step) {
-	byID, bytes := map[int]*step{}, g.bytes()
+	bytes := g.bytes()
 	for _, e := range d.plan.graph {
 		s := &step{name: e.String(), index: true, locks: g.lockKeys(e)}
 		s.run = func(ctx context.Context, on *session) error { return d.restore(ctx, on, e) }
@@ -87,14 +90,14 @@ func (d *loader) planEntries(g *graph, barrier []*step) {
 		s.after(barrier...)
 		waited := map[*step]bool{}
 		for _, id := range e.DependsOn {
-			for _, before := range append(g.rowsOf(id), byID[id]) {
+			for _, before := range append(g.rowsOf(id), g.entries[id]) {
 				if before != nil && !waited[before] {
 					waited[before] = true
 					s.after(before)
 				}
 			}
 		}
-		byID[e.ID] = s
+		g.entries[e.ID] = s
 		g.steps = append(g.steps, s)
 	}
 }

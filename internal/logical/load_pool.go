@@ -125,7 +125,7 @@ func (p *stepPool) take(ctx context.Context) (*step, error) {
 		}
 		if s := p.pick(); s != nil {
 			p.running++
-			s.spare = max(0, p.jobs-p.running-len(p.ready))
+			s.spare = p.spare(s)
 			return s, nil
 		}
 		if p.left == 0 || p.running == 0 {
@@ -134,6 +134,18 @@ func (p *stepPool) take(ctx context.Context) (*step, error) {
 		}
 		p.changed.Wait()
 	}
+}
+
+// spare returns how many sessions would have nothing to do while the step runs,
+// or only what is little beside it.
+func (p *stepPool) spare(s *step) int {
+	n := p.jobs - p.running
+	for _, r := range p.ready {
+		if r.path >= s.weight/4 {
+			n--
+		}
+	}
+	return max(0, n)
 }
 
 // pick removes the ready step with the longest path that can have its locks;

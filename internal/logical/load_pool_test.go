@@ -144,3 +144,31 @@ func TestParseACLItem(t *testing.T) {
 		}
 	}
 }
+
+// TestPoolCallsForHelp offers the sessions that have nothing of weight to do to
+// an index that is built last.
+func TestPoolCallsForHelp(t *testing.T) {
+	t.Parallel()
+	rows, index, other, tiny := &step{weight: 100}, &step{weight: 50}, &step{weight: 40}, &step{weight: 1}
+	index.after(rows)
+	other.after(rows)
+	tiny.after(rows)
+	pool := newPool(t.Context(), []*step{rows, index, other, tiny}, 3, nil)
+	defer pool.stop()
+	for _, want := range []struct {
+		step  *step
+		spare int
+		done  bool
+	}{{rows, 2, true}, {index, 1, false}, {other, 1, false}} {
+		got, err := pool.take(t.Context())
+		if err != nil || got != want.step || got.spare != want.spare {
+			t.Fatalf("took the step of weight %d with %d to spare, %v; want %d and %d", got.weight, got.spare, err, want.step.weight, want.spare)
+		}
+		if want.done {
+			pool.finish(got)
+		}
+	}
+	if rows.path != 150 {
+		t.Errorf("the longest path is %d; want 150", rows.path)
+	}
+}

@@ -21,6 +21,7 @@ type record struct {
 	left        []string
 	files       []string
 	options     []string
+	analyzed    map[Name]bool
 }
 
 func (r *record) add(list *[]string, texts ...string) {
@@ -39,6 +40,21 @@ func (r *record) mappedRole(name string)        { r.add(&r.mapped, name) }
 func (r *record) leftOut(kindAndName ...string) { r.add(&r.left, kindAndName...) }
 func (r *record) changedOptions(object string)  { r.add(&r.options, object) }
 func (r *record) ran(file string)               { r.add(&r.files, file) }
+
+func (r *record) wasAnalyzed(table Name) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.analyzed == nil {
+		r.analyzed = map[Name]bool{}
+	}
+	r.analyzed[table] = true
+}
+
+func (r *record) isAnalyzed(table Name) bool {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.analyzed[table]
+}
 
 // loaded returns what was recorded.
 func (r *record) loaded(c *copied) *Loaded {
