@@ -58,27 +58,27 @@ const (
 )
 
 // examineService says what the service behind the store can and cannot do. It
-// reports whether there is any use in looking further.
-func examineService(ctx context.Context, store envdb.Store, d *Diagnosis) bool {
+// reports whether it was reached, and whether it can do what envdb needs.
+func examineService(ctx context.Context, store envdb.Store, d *Diagnosis) (reached, usable bool) {
 	prober, ok := store.(Prober)
 	if !ok {
-		return true
+		return true, true
 	}
 	s, err := prober.Probe(ctx)
 	if err != nil && len(s.Abilities) == 0 {
 		d.trouble("store", err)
-		return false
+		return false, false
 	}
 	if s.Place == "" {
-		return true
+		return true, true
 	}
 	d.add("store", Fine, "%s", s.Place)
-	usable := s.examineAbilities(d)
+	usable = s.examineAbilities(d)
 	if err != nil && usable {
 		d.trouble("store", err) // else it is one more word for what was said
 	}
 	examineSkew(s.Skew, d)
-	return usable
+	return true, usable
 }
 
 // examineAbilities reports whether the service can do what envdb needs.

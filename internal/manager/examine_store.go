@@ -13,7 +13,10 @@ import (
 // examineStore probes what the store can do: two writers depend on it. It
 // returns nil if there is no repository that can be opened.
 func (m *Manager) examineStore(ctx context.Context, store envdb.Store, d *Diagnosis) *backup.Repository {
-	usable := examineService(ctx, store, d)
+	reached, usable := examineService(ctx, store, d)
+	if !reached {
+		return nil
+	}
 	repository, err := m.open(ctx)
 	if err == nil && usable {
 		err = ledger.Probe(ctx, store)
