@@ -282,12 +282,8 @@ func (w *Writer) storeManifest(ctx context.Context, object []byte) error {
 	}
 	key := w.repo.keys.manifest(w.intent.Environment, w.ID())
 	_, err := w.repo.store.Put(ctx, key, bytes.NewReader(object), envdb.IfAbsent())
-	if err != nil {
-		check, cancel := context.WithTimeout(context.WithoutCancel(ctx), cleanupPatience)
-		defer cancel()
-		if got, _, gerr := readAll(check, w.repo.store, key); gerr != nil || !bytes.Equal(got, object) {
-			return fmt.Errorf("write the manifest: %w", err)
-		}
+	if err != nil && !wasStored(ctx, w.repo.store, key, object) {
+		return fmt.Errorf("write the manifest: %w", err)
 	}
 	return w.enter(attempted, committed)
 }

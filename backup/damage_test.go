@@ -302,13 +302,17 @@ func TestRefusals(t *testing.T) {
 	}{
 		{"no repository", newMemory(), envdb.ErrNotFound},
 		{"newer format", set(`{"format":2,"repository":"x","encryption":{"mode":"none"}}`), envdb.ErrRefused},
-		{"encrypted", set(`{"format":1,"repository":"x","encryption":{"mode":"age"}}`), envdb.ErrRefused},
+		{"newer mode", set(`{"format":1,"repository":"x","encryption":{"mode":"age"}}`), envdb.ErrRefused},
+		{"no format", set(`{"repository":"00112233445566778899aabbccddeeff","encryption":{"mode":"none"}}`), envdb.ErrVerification},
+		{"no id", set(`{"format":1,"encryption":{"mode":"none"}}`), envdb.ErrVerification},
+		{"a strange id", set(`{"format":1,"repository":"\u001b[2J","encryption":{"mode":"none"}}`), envdb.ErrVerification},
+		{"a strange key id", set(`{"format":1,"repository":"00112233445566778899aabbccddeeff","encryption":{"mode":"aes-256-gcm","key_id":"\u001b[2J"}}`), envdb.ErrVerification},
 		{"cut short", set(`{"format":1,`), envdb.ErrVerification},
 		{"empty", set(``), envdb.ErrVerification},
 	} {
 		_, err := backup.Open(ctx, test.st, "acme", backup.Access{})
-		if _, next := envdb.Advice(err); !errors.Is(err, test.want) || next == "" {
-			t.Errorf("%s: got %v, next %q; want %v", test.name, err, next, test.want)
+		if _, next := envdb.Advice(err); !errors.Is(err, test.want) || next == "" || strings.Contains(told(err), "\x1b") {
+			t.Errorf("%s: got %q, next %q; want %v", test.name, err, next, test.want)
 		}
 	}
 	st := newMemory()

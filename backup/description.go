@@ -6,7 +6,11 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"regexp"
+	"strconv"
+	"strings"
 	"time"
+	"unicode"
 
 	"github.com/envdb/envdb"
 	"github.com/envdb/envdb/backup/seal"
@@ -41,8 +45,22 @@ func (l *slotList) UnmarshalJSON(text []byte) error {
 		if err := json.Unmarshal(raw[i], &(*l)[i]); err != nil {
 			(*l)[i].Wrapped = nil // no identity opens it, and the error names the slot
 		}
+		if (*l)[i].Name == "" {
+			(*l)[i].Name = fmt.Sprintf("slot-%d", i+1)
+		}
+		(*l)[i].Name = printable((*l)[i].Name)
+		(*l)[i].Kind = seal.Kind(printable(string((*l)[i].Kind)))
 	}
 	return nil
+}
+
+// printable returns text that does a terminal no harm: who can write to the
+// store can write names of slots.
+func printable(text string) string {
+	if strings.ContainsFunc(text, func(r rune) bool { return !unicode.IsPrint(r) }) {
+		return strconv.QuoteToASCII(text)
+	}
+	return text
 }
 
 // readDescription reads envdb.json, with its bytes and the tag that a change
@@ -57,11 +75,34 @@ func readDescription(ctx context.Context, st envdb.Store) (description, []byte, 
 	if err != nil {
 		return d, nil, "", fmt.Errorf("open the repository: %w", err)
 	}
-	if err := json.Unmarshal(text, &d); err != nil || d.Repository == "" || d.Format < 1 {
-		return d, nil, "", envdb.Fail(envdb.ErrVerification, "%s is damaged: %v", repositoryKey, errors.Join(err, errors.New("format or repository is missing"))).
+	err = json.Unmarshal(text, &d)
+	if err == nil && d.Format < 1 {
+		err = errors.New("it states no format")
+	}
+	if err == nil {
+		if err := d.readable(); err != nil {
+			return d, nil, "", err
+		}
+		err = d.check()
+	}
+	if err != nil {
+		return d, nil, "", envdb.Fail(envdb.ErrVerification, "%s is damaged: %w", repositoryKey, err).
 			WithNext("bring it back from a copy of the store")
 	}
-	return d, text, object.Tag, d.readable()
+	return d, text, object.Tag, nil
+}
+
+var hex32 = regexp.MustCompile(`^[0-9a-f]{32}$`)
+
+// check returns what is wrong with a description of a known format.
+func (d description) check() error {
+	switch {
+	case !hex32.MatchString(d.Repository):
+		return fmt.Errorf("the repository id %q is not 32 hexadecimal digits", d.Repository)
+	case d.Encryption.Mode != NotEncrypted && !hex32.MatchString(d.Encryption.KeyID):
+		return fmt.Errorf("the key id %q is not 32 hexadecimal digits", d.Encryption.KeyID)
+	}
+	return nil
 }
 
 // readable returns an error if a newer envdb made the repository.

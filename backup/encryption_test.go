@@ -119,6 +119,47 @@ func TestWhoOpensARepository(t *testing.T) {
 	}
 }
 
+// Who can write to the store can write slots that are none, with names that
+// would do a terminal harm: they are shown as what they are, and can be removed.
+func TestStrangeSlots(t *testing.T) {
+	t.Parallel()
+	st := newMemory()
+	in := encrypted(t)
+	in.repository(t, st)
+	st.change("envdb.json", func(b []byte) []byte {
+		return bytes.Replace(b, []byte(`"slots": [`), []byte(`"slots": [7, {"name": "\u001b[2Jann", "kind": "\u0007", "recipient": "\u001b[31mred"},`), 1)
+	})
+	repo := in.open(t, st)
+	_, err := backup.Open(t.Context(), st, "acme", backup.Access{Identities: []seal.Identity{newIdentity(t)}})
+	shown := fmt.Sprint(repo.Encryption().Slots, told(err))
+	if strings.ContainsAny(shown, "\x1b\x07") || !strings.Contains(shown, "slot-1") {
+		t.Errorf("got %q", shown)
+	}
+	for _, slot := range repo.Encryption().Slots[:2] {
+		if err := repo.RemoveKey(t.Context(), slot.Name); err != nil {
+			t.Error(err)
+		}
+	}
+	if got := slotNames(t, st); fmt.Sprint(got) != "[here]" {
+		t.Errorf("left: %q", got)
+	}
+}
+
+// An Init whose answer was lost has made the repository, with our key.
+func TestInitWithALostAnswer(t *testing.T) { inBothModes(t, testInitWithALostAnswer) }
+
+func testInitWithALostAnswer(t *testing.T, in mode) {
+	t.Parallel()
+	st := &faulty{memory: newMemory(), nth: 3, effect: true} // open, list, put
+	repo, err := backup.Init(t.Context(), st, "acme", backup.InitOptions{Recipients: in.recipients, Access: in.access})
+	if err != nil || len(st.objects) != 1 {
+		t.Fatalf("got %v, %d objects", err, len(st.objects))
+	}
+	if got := in.open(t, st.memory).ID(); got != repo.ID() {
+		t.Errorf("got the repository %s, then %s", repo.ID(), got)
+	}
+}
+
 // How a repository is encrypted can be told without a key.
 func TestReadEncryption(t *testing.T) {
 	t.Parallel()

@@ -56,7 +56,7 @@ func Init(ctx context.Context, st envdb.Store, project string, opts InitOptions)
 		return nil, err
 	}
 	_, err = st.Put(ctx, repositoryKey, bytes.NewReader(text), envdb.IfAbsent())
-	if err != nil && !errors.Is(err, envdb.ErrCondition) {
+	if err != nil && !errors.Is(err, envdb.ErrCondition) && !wasStored(ctx, st, repositoryKey, text) {
 		return nil, fmt.Errorf("create the repository: %w", err)
 	}
 	return Open(ctx, st, project, opts.Access)
@@ -122,6 +122,15 @@ func (r *Repository) ID() string { return r.id }
 
 // Project returns the project's name.
 func (r *Repository) Project() string { return r.keys.project }
+
+// wasStored reports whether a Put that failed was done, and only its answer was
+// lost. It asks for a while after ctx has ended.
+func wasStored(ctx context.Context, st envdb.Store, key string, content []byte) bool {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), cleanupPatience)
+	defer cancel()
+	got, _, err := readAll(ctx, st, key)
+	return err == nil && bytes.Equal(got, content)
+}
 
 // readAll reads a small object whole.
 func readAll(ctx context.Context, st envdb.Store, key string) (_ []byte, _ envdb.Object, err error) {

@@ -127,9 +127,14 @@ func (r Recipient) String() string { return r.text }
 // MarshalText implements encoding.TextMarshaler.
 func (r Recipient) MarshalText() ([]byte, error) { return []byte(r.text), nil }
 
-// UnmarshalText implements encoding.TextUnmarshaler. It takes any text, so that
-// one damaged name does not hide the other slots; Wrap checks it.
+// UnmarshalText implements encoding.TextUnmarshaler. What is no recipient makes
+// one that nothing can be wrapped for, so that a damaged slot does not hide the
+// others.
 func (r *Recipient) UnmarshalText(text []byte) error {
-	r.text = string(text)
+	parsed, err := ParseRecipient(string(text))
+	if err != nil {
+		parsed.text = "damaged"
+	}
+	*r = parsed
 	return nil
 }
