@@ -250,20 +250,31 @@ func (g *Generations) preflight(ctx context.Context, conn *pgx.Conn, x exchange)
 	return g.mayGive(ctx, conn, x.properties)
 }
 
+// Surplus returns the previous versions beyond keep, oldest first. A promote
+// drops them; those that are there were left by one that died, or could not be
+// dropped.
+func (g *Generations) Surplus(ctx context.Context, keep int) ([]Version, error) {
+	versions, err := g.List(ctx)
+	if err != nil {
+		return nil, err
+	}
+	previous := slices.DeleteFunc(versions, func(v Version) bool { return v.State != envdb.Previous || !v.ours() })
+	if len(previous) <= keep {
+		return nil, nil
+	}
+	surplus := previous[keep:]
+	slices.Reverse(surplus)
+	return surplus, nil
+}
+
 // dropSurplus drops the previous versions beyond keep, oldest first. The
 // promote has happened, so what goes wrong is reported and is no error.
 func (g *Generations) dropSurplus(ctx context.Context, p *Promotion, keep int) {
-	versions, err := g.List(ctx)
+	surplus, err := g.Surplus(ctx, keep)
 	if err != nil {
 		p.Warnings = append(p.Warnings, "older versions were not looked for: "+err.Error())
 		return
 	}
-	previous := slices.DeleteFunc(versions, func(v Version) bool { return v.State != envdb.Previous || !v.ours() })
-	if len(previous) <= keep {
-		return
-	}
-	surplus := previous[keep:]
-	slices.Reverse(surplus)
 	for _, v := range surplus {
 		if err := g.drop(ctx, v, nil); err != nil {
 			if p.Undropped == nil {

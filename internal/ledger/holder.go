@@ -46,8 +46,9 @@ type Claim struct {
 	// Wait is how long to wait for others to finish. By default nobody waits
 	// for a run that lives; a run whose life is in doubt is watched for a TTL.
 	Wait time.Duration
-	// Offline says that the server's own advisory lock will do: if the store
-	// cannot be used, the lease is granted without being held.
+	// Offline says that the claim can do without: the server's own advisory
+	// lock is enough, or nothing is changed. If the store cannot be used, the
+	// lease is granted without being held.
 	Offline bool
 }
 

@@ -76,7 +76,7 @@ func (l *Ledger) acquire(ctx context.Context, env string, c Claim, exclusive boo
 			l.abandon(ctx, env, h)
 		}
 		if c.Offline && ctx.Err() == nil && !errors.Is(err, envdb.ErrBusy) {
-			l.config.Log.WarnContext(ctx, "the store holds no lease: the server's own lock must do", "env", env, "error", err)
+			l.config.Log.WarnContext(ctx, "the store could not take the lease, which this can do without", "env", env, "error", err)
 			return l.unheld(ctx, env, h), nil
 		}
 		return nil, fmt.Errorf("lease of %s: %w", env, err)

@@ -231,7 +231,7 @@ func (r *Recording) save(ctx context.Context) error {
 	}
 	if !r.spooled {
 		err = r.put(ctx, &run, raw)
-		if err != nil && run.needsOnlyPostgres() && r.ledger.config.Spool != "" && ctx.Err() == nil {
+		if err != nil && run.needsNoStore() && r.ledger.config.Spool != "" && ctx.Err() == nil {
 			r.ledger.config.Log.WarnContext(ctx, "the store is down; the run's record waits in the spool", "run", run.ID, "error", err)
 			r.spooled = true
 		}
@@ -248,7 +248,7 @@ func (r *Recording) save(ctx context.Context) error {
 // patience is how long to wait for the store: not long if the run can do
 // without.
 func (r *Recording) patience(run *Run) time.Duration {
-	if run.needsOnlyPostgres() && r.ledger.config.Spool != "" {
+	if run.needsNoStore() && r.ledger.config.Spool != "" {
 		return briefly
 	}
 	return finally

@@ -84,7 +84,8 @@ func (r *Run) Took(now time.Time) time.Duration {
 	return r.Finished.Sub(r.Started)
 }
 
-// needsOnlyPostgres reports whether the run may go on while the store is down.
-func (r *Run) needsOnlyPostgres() bool {
-	return r.Operation == envdb.OpPromote || r.Operation == envdb.OpRollback
+// needsNoStore reports whether the run may go on while the store cannot be
+// written: it needs only PostgreSQL, or only reads.
+func (r *Run) needsNoStore() bool {
+	return r.Operation == envdb.OpPromote || r.Operation == envdb.OpRollback || r.Operation == envdb.OpVerify
 }

@@ -1,0 +1,67 @@
+package sweep_test
+
+import (
+	"strings"
+	"testing"
+
+	"github.com/envdb/envdb"
+	"github.com/envdb/envdb/internal/manager"
+)
+
+// What the sweep found, each in a test of its own.
+
+// A promote whose lease could not be released had happened, and said it had
+// failed: so did every promote while the store was down.
+func TestDoneThoughTheLeaseStays(t *testing.T) {
+	t.Parallel()
+	s := mirrored(t)
+	c, done := rollBack(t, s)
+	dies := &faultyStore{Store: s.store, kind: down, at: func(now step) bool { return now == step{"Get sweep/leases/copy.json", 2} }}
+	if err := s.do(t.Context(), dies, c); err != nil || !dies.happened() {
+		t.Errorf("the rollback was done, and says %s", problem(err))
+	}
+	if now := live(t, s); now != done {
+		t.Errorf("live is %s, want %s", now, done)
+	}
+}
+
+// What was verified is verified, also where nothing can be written: a full
+// disk is when people ask.
+func TestVerifyWritesNothingItNeeds(t *testing.T) {
+	t.Parallel()
+	s := mirrored(t)
+	full := &faultyStore{Store: s.store, kind: down, at: func(now step) bool { return false }, unwritable: true}
+	if err := s.do(t.Context(), full, command{Operation: "verify", Environment: "prod"}); err != nil {
+		t.Errorf("a store that cannot be written: %s", problem(err))
+	}
+	s.must(t, command{Operation: "clean"}) // stores the record
+	l, err := s.manager().Runs(t.Context(), manager.RunQuery{Environment: "prod"})
+	if err != nil || len(l.Runs) == 0 || l.Runs[len(l.Runs)-1].Operation != envdb.OpVerify && l.Runs[0].Operation != envdb.OpVerify {
+		t.Errorf("the run was not recorded: %+v, %v", l, err)
+	}
+}
+
+// A promote that died between the swap and the drop leaves a previous version
+// too many, which nothing named and nothing removed until the next promote.
+func TestDoctorFindsWhatIsOneTooMany(t *testing.T) {
+	t.Parallel()
+	s := mirrored(t)
+	surplus := s.target.copyAs(t, s.target.in(t, envdb.Previous), envdb.Previous, "")
+	found, err := s.diagnose(t)
+	if err != nil {
+		t.Fatal(problem(err))
+	}
+	named := 0
+	for _, f := range found.Findings {
+		if f.Level == manager.Caution && strings.Contains(f.Text, surplus) && strings.Contains(f.Next, "doctor --clean") {
+			named++
+		}
+	}
+	if named != 1 {
+		t.Errorf("the doctor says %+v, want it to name %s", found.Findings, surplus)
+	}
+	s.must(t, command{Operation: "clean"})
+	if got := s.target.states(t); got != "live previous" {
+		t.Errorf("cleaned, there is %s", got)
+	}
+}
