@@ -38,8 +38,9 @@ type Loading struct {
 	SkipExtensions []string
 	// Neutralise makes the copy harmless; nil keeps it raw.
 	Neutralise *Neutralisation
-	// MaintenanceWorkMem is set in each session, e.g. "256MB"; "" leaves the
-	// server's own.
+	// MaintenanceWorkMem is set in each session, e.g. "256MB"; "" takes the
+	// server's own, or more where the server's memory is large: see
+	// roomToSort.
 	MaintenanceWorkMem string
 
 	Log    *slog.Logger
