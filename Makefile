@@ -31,6 +31,14 @@ test-race: deps ## the same, with the race detector (needs a C compiler)
 soak: deps ## kill, interrupt and starve envdb at every moment, not only at a sample
 	@ENVDB_SOAK=1 .ci/test -count=1 -timeout 60m ./internal/crashtest/
 
+.PHONY: bench bench-go
+bench: ## measure envdb beside pg_dump, pg_restore and pgcopydb, and write docs/benchmarks.md
+	@.ci/deps server pgbouncer pgcopydb
+	go run ./internal/bench -report docs/benchmarks.md $(ARGS)
+
+bench-go: ## run the Go benchmarks; BASE=COMMIT compares them with those of a commit
+	@.ci/bench-go $(BASE)
+
 lint: ## gofmt, go vet, staticcheck, and a tidy go.mod
 	@test -z "$$(gofmt -l .)" || { echo "not formatted; run: make fmt"; gofmt -l .; exit 1; }
 	go vet ./...

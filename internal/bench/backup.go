@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -11,8 +12,10 @@ import (
 // others.
 type contender struct {
 	who string
+	// shown is the command line, as the report shows it.
+	shown string
 	// round does the work once, and checks what it made.
-	round func(context.Context) (Sample, command, error)
+	round func(context.Context) (Sample, error)
 }
 
 // compete lets the contenders do the work in turn.
@@ -20,12 +23,12 @@ func (b *bench) compete(ctx context.Context, rounds int, all []contender) ([]ser
 	list := make([]series, len(all))
 	for range rounds {
 		for i, c := range all {
-			sample, command, err := c.round(ctx)
+			sample, err := c.round(ctx)
 			if err != nil {
 				return nil, fmt.Errorf("%s: %w", c.who, err)
 			}
 			b.say("%-24s %s s, CPU %s s, server %s s", c.who, seconds(sample.Wall), seconds(sample.CPU), seconds(sample.Server))
-			list[i].who, list[i].command = c.who, command.String()
+			list[i].who, list[i].command = c.who, c.shown
 			list[i].samples = append(list[i].samples, sample)
 		}
 	}
@@ -42,7 +45,7 @@ func (b *bench) backups(ctx context.Context, rounds int) ([]result, error) {
 		if _, err := read(ctx, b.source.URL(col.db.name)); err != nil {
 			return nil, err
 		}
-		sizes := map[string]int64{}
+		sizes := map[string]footprint{}
 		list, err := b.compete(ctx, rounds, []contender{
 			b.envdbBackup(col.db, encrypted, sizes), b.envdbBackup(col.db, unencrypted, sizes), b.pgDump(col.db, sizes),
 		})
@@ -51,7 +54,7 @@ func (b *bench) backups(ctx context.Context, rounds int) ([]result, error) {
 		}
 		r := result{work: "backup", on: col.db.what, series: list, verdict: atLeast(list[0].faster(list[2]), col.want)}
 		for _, s := range list {
-			r.facts = append(r.facts, fact{"stored by " + s.who, mebibytes(sizes[s.who]) + " MiB"})
+			r.facts = append(r.facts, fact{"stored by " + s.who, fmt.Sprintf("%s MiB in %d files", mebibytes(sizes[s.who].bytes), sizes[s.who].files)})
 		}
 		results = append(results, r)
 	}
@@ -63,37 +66,37 @@ func atLeast(ratio, want float64) verdict {
 	return verdict{target: fmt.Sprintf("%.2f× as fast or faster", want), got: fmt.Sprintf("%.2f×", ratio), met: ratio >= want}
 }
 
-func (b *bench) envdbBackup(db database, s sealed, sizes map[string]int64) contender {
-	return contender{s.String(), func(ctx context.Context) (Sample, command, error) {
+func (b *bench) envdbBackup(db database, s sealed, sizes map[string]footprint) contender {
+	args := []string{"backup", "prod"}
+	return contender{s.String(), envdbLine(args...), func(ctx context.Context) (_ Sample, err error) {
 		at, err := b.newSite(ctx, db, s)
 		if err != nil {
-			return Sample{}, command{}, err
+			return Sample{}, err
 		}
-		defer at.remove()
-		c := at.envdb("backup", "prod")
-		sample, err := b.measure(ctx, c)
+		defer func() { err = errors.Join(err, at.remove()) }()
+		sample, err := b.measure(ctx, at.envdb(args...))
 		if err != nil {
-			return sample, c, err
+			return sample, err
 		}
 		sizes[s.String()], err = size(at.store())
-		return sample, c, err
+		return sample, err
 	}}
 }
 
 // dumper is the peer of a backup.
 const dumper = "pg_dump"
 
-func (b *bench) pgDump(db database, sizes map[string]int64) contender {
-	return contender{dumper, func(ctx context.Context) (Sample, command, error) {
-		dir := filepath.Join(b.work, "dump-"+db.name)
-		defer os.RemoveAll(dir)
-		c := b.dump(db, dir)
+func (b *bench) pgDump(db database, sizes map[string]footprint) contender {
+	dir := filepath.Join(b.work, "dump-"+db.name)
+	c := b.dump(db, dir)
+	return contender{dumper, b.line(c), func(ctx context.Context) (_ Sample, err error) {
+		defer func() { err = errors.Join(err, os.RemoveAll(dir)) }()
 		sample, err := b.measure(ctx, c)
 		if err != nil {
-			return sample, c, err
+			return sample, err
 		}
 		sizes[dumper], err = size(dir)
-		return sample, c, err
+		return sample, err
 	}}
 }
 

@@ -50,10 +50,7 @@ type callWork struct {
 
 // plain is a contender whose work is one command.
 func plain(who string, b *bench, c command) contender {
-	return contender{who, func(ctx context.Context) (Sample, command, error) {
-		s, err := b.measure(ctx, c)
-		return s, c, err
-	}}
+	return contender{who, b.line(c), func(ctx context.Context) (Sample, error) { return b.measure(ctx, c) }}
 }
 
 // callRound does each work once, in a new store, and returns how many bytes

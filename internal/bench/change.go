@@ -101,7 +101,7 @@ func (b *bench) changeRound(ctx context.Context, s subject, round int, first *se
 	}
 	defer func() { err = errors.Join(err, at.remove()) }()
 	c := at.envdb("backup", "prod")
-	first.command = c.String()
+	first.command = b.line(c)
 	bytes, err := b.storedBy(ctx, at, c, first)
 	if err != nil {
 		return err
@@ -111,7 +111,7 @@ func (b *bench) changeRound(ctx context.Context, s subject, round int, first *se
 		if err := b.make(ctx, s, change, round); err != nil {
 			return err
 		}
-		later[i].who, later[i].command = "envdb, the second", c.String()
+		later[i].who, later[i].command = "envdb, the second", b.line(c)
 		bytes, err := b.storedBy(ctx, at, c, &later[i])
 		if err != nil {
 			return err
@@ -124,7 +124,7 @@ func (b *bench) changeRound(ctx context.Context, s subject, round int, first *se
 	if err != nil {
 		return err
 	}
-	_, _, err = b.copying("", want, at, nil, at.envdb("restore", "prod@latest", "--onto", b.target.URL(s.db.name).Reveal())).round(ctx)
+	_, err = b.copying("", want, at, nil, at.envdb("restore", "prod@latest", "--onto", b.target.URL(s.db.name).Reveal())).round(ctx)
 	return err
 }
 
@@ -148,5 +148,5 @@ func (b *bench) storedBy(ctx context.Context, at *site, c command, into *series)
 	}
 	into.samples = append(into.samples, sample)
 	after, err := size(at.store())
-	return after - before, err
+	return after.bytes - before.bytes, err
 }

@@ -22,6 +22,9 @@ import (
 	"github.com/envdb/envdb"
 )
 
+// defaultJobs is how many connections envdb and its peers use.
+const defaultJobs = 2
+
 // options are the command line.
 type options struct {
 	dir, scale, rows, report, program string
@@ -46,11 +49,11 @@ func main() {
 func parse(args []string) (options, error) {
 	var o options
 	flags := flag.NewFlagSet("bench", flag.ContinueOnError)
-	flags.StringVar(&o.dir, "dir", "", "where databases are kept between runs, `directory` (default: $BENCH_DIR, or envdb-bench in the system's directory for large temporary files)")
+	flags.StringVar(&o.dir, "dir", os.Getenv("BENCH_DIR"), "keep the databases in this `directory` for the next run (default: $BENCH_DIR; without, they are removed at the end)")
 	flags.StringVar(&o.scale, "scale", "full", "how large the databases are: full (2.5 GB), small (250 MB) or tiny")
 	flags.StringVar(&o.rows, "rows", "", "only these `rows`, with commas: "+strings.Join(rowNames(), ", ")+"; or none, to fill the databases")
 	flags.IntVar(&o.rounds, "rounds", 0, "how often each work is measured (default: as each row wants)")
-	flags.IntVar(&o.jobs, "jobs", 2, "connections of envdb, jobs of its peers")
+	flags.IntVar(&o.jobs, "jobs", defaultJobs, "connections of envdb, jobs of its peers")
 	flags.StringVar(&o.program, "envdb", "", "measure this `program` (default: built from the source)")
 	flags.BoolVar(&o.fsync, "fsync", true, "servers wait for the disk")
 	flags.StringVar(&o.report, "report", "", "write the report into this `file`")
@@ -75,7 +78,6 @@ func start(ctx context.Context, args []string) error {
 	if err != nil {
 		return err
 	}
-	began := time.Now()
 	b, err := open(ctx, o)
 	if err != nil {
 		return err
@@ -85,6 +87,7 @@ func start(ctx context.Context, args []string) error {
 			fmt.Fprintln(os.Stderr, "bench:", err)
 		}
 	}()
+	began := time.Now()
 	results, err := b.measureRows(ctx, wanted)
 	if err != nil {
 		return err

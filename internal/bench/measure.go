@@ -11,6 +11,8 @@ import (
 	"strings"
 	"syscall"
 	"time"
+
+	"github.com/envdb/envdb/internal/postgres/cluster"
 )
 
 // Sample is what one run of a work took: a process, or several one after the
@@ -38,11 +40,46 @@ type command struct {
 	dir     string
 }
 
-// String returns the command line as a person would type it, without where
-// programs and files happen to lie.
+// String names the program and what it was asked for, without passwords.
 func (c command) String() string {
-	return strings.Join(append([]string{filepath.Base(c.program)}, c.args...), " ")
+	words := []string{filepath.Base(c.program)}
+	for _, arg := range c.args {
+		if strings.HasPrefix(arg, "postgres://") {
+			arg = "URL"
+		}
+		words = append(words, arg)
+	}
+	return strings.Join(words, " ")
 }
+
+// line returns command lines as the report shows them: without passwords,
+// ports and directories, which are others each time.
+func (b *bench) line(commands ...command) string {
+	lines := make([]string, len(commands))
+	for i, c := range commands {
+		if c.program == b.envdb {
+			lines[i] = envdbLine(c.args...)
+		} else {
+			lines[i] = filepath.Base(c.program) + " " + strings.Join(c.args, " ")
+		}
+	}
+	text := strings.Join(lines, " && ")
+	for _, s := range []struct {
+		name    string
+		cluster *cluster.Cluster
+	}{{"$SOURCE", b.source}, {"$TARGET", b.target}} {
+		text = strings.ReplaceAll(text, strings.TrimSuffix(s.cluster.URL("").Reveal(), "/"), s.name)
+	}
+	return strings.ReplaceAll(text, b.work+"/", "")
+}
+
+// envdbLine is a command line of envdb, as a person would type it.
+func envdbLine(args ...string) string {
+	return strings.TrimSuffix("envdb "+strings.Join(args, " "), " "+strings.Join(forPrograms(), " "))
+}
+
+// forPrograms makes envdb answer programs, not people.
+func forPrograms() []string { return []string{"-o", "json", "--quiet"} }
 
 // measure runs the commands one after the other. What the work before left to
 // write is on disk before the clock starts.

@@ -23,7 +23,7 @@ func (b *bench) memories(ctx context.Context, rounds int) (_ []result, err error
 	}
 	defer func() { err = errors.Join(err, at.remove()) }()
 	list, err := b.compete(ctx, rounds, []contender{
-		{"envdb backup", b.envdbBackup(db, encrypted, map[string]int64{}).round},
+		{"envdb backup", envdbLine("backup", "prod"), b.envdbBackup(db, encrypted, map[string]footprint{}).round},
 		b.copying("envdb restore", want, at, nil, at.envdb("restore", "prod@latest", "--onto", b.target.URL(db.name).Reveal())),
 	})
 	if err != nil {

@@ -1,7 +1,6 @@
 package main
 
 import (
-	"cmp"
 	"context"
 	"crypto/rand"
 	"crypto/sha256"
@@ -30,6 +29,8 @@ type bench struct {
 	source, target *cluster.Cluster
 	programs       cluster.Programs
 	envdb          string // the program that is measured
+	load           string // of the machine, before
+	forget         bool   // remove the databases at the end
 }
 
 // settings are those of both servers, beside PostgreSQL's defaults.
@@ -65,9 +66,14 @@ func open(ctx context.Context, o options) (_ *bench, err error) {
 	if !ok {
 		return nil, envdb.Fail(envdb.ErrMisuse, "there is no scale %q", o.scale).WithNext("choose full, small or tiny")
 	}
-	b := &bench{options: o, scale: chosen}
-	b.dir = cmp.Or(o.dir, os.Getenv("BENCH_DIR"), filepath.Join(largeTemp, "envdb-bench"))
-	if b.dir, err = filepath.Abs(b.dir); err != nil {
+	b := &bench{options: o, scale: chosen, load: loadNow()}
+	if b.dir == "" {
+		b.forget = true
+		b.dir, err = os.MkdirTemp(largeTemp, "envdb-bench-")
+	} else {
+		b.dir, err = filepath.Abs(b.dir)
+	}
+	if err != nil {
 		return nil, err
 	}
 	b.root = filepath.Join(b.dir, chosen.name)
@@ -97,8 +103,12 @@ const largeTemp = "/var/tmp"
 
 // occupy makes the directories, and keeps every other benchmark out of them.
 func (b *bench) occupy() error {
-	if err := os.MkdirAll(b.root, 0o755); err != nil {
+	// The servers' user must get in.
+	if err := errors.Join(os.MkdirAll(b.root, 0o755), os.Chmod(b.dir, 0o755)); err != nil {
 		return fmt.Errorf("directory of the benchmark: %w", err)
+	}
+	if err := b.roomy(); err != nil {
+		return err
 	}
 	lock, err := os.OpenFile(filepath.Join(b.dir, "lock"), os.O_CREATE|os.O_RDWR, 0o644)
 	if err != nil {
@@ -115,6 +125,19 @@ func (b *bench) occupy() error {
 		return fmt.Errorf("directory of the benchmark: %w", err)
 	}
 	return os.Mkdir(b.work, 0o755)
+}
+
+// roomy fails if the disk has too little space for what will be written.
+func (b *bench) roomy() error {
+	var disk syscall.Statfs_t
+	if err := syscall.Statfs(b.root, &disk); err != nil {
+		return fmt.Errorf("space in %s: %w", b.root, err)
+	}
+	if free := int64(disk.Bavail) * disk.Bsize; free < b.scale.space {
+		return envdb.Fail(envdb.ErrPreflight, "%s has %d GB of free space, and the benchmark needs %d GB", b.root, free>>30, b.scale.space>>30).
+			WithState("nothing was measured").WithNext("name a directory on a larger disk: BENCH_DIR=… make bench")
+	}
+	return nil
 }
 
 // build builds the envdb of this source tree, unless another one is named.
@@ -231,6 +254,9 @@ func (b *bench) close() error {
 	}
 	if b.lock != nil {
 		errs = append(errs, os.RemoveAll(b.work), b.lock.Close())
+	}
+	if b.forget {
+		errs = append(errs, os.RemoveAll(b.dir))
 	}
 	return errors.Join(errs...)
 }

@@ -23,13 +23,17 @@ type pooler struct {
 	password string
 }
 
+// pgbouncer returns the program. Debian's place is not on everyone's PATH.
+func pgbouncer() string {
+	if program, err := exec.LookPath("pgbouncer"); err == nil {
+		return program
+	}
+	return "/usr/sbin/pgbouncer"
+}
+
 // startPooler starts PgBouncer, which gives a server connection away after
 // each transaction.
 func (b *bench) startPooler(ctx context.Context) (*pooler, error) {
-	program, err := exec.LookPath("pgbouncer")
-	if err != nil {
-		program = "/usr/sbin/pgbouncer" // Debian's place, which is not on everyone's PATH
-	}
 	port, err := cluster.FreePort()
 	if err != nil {
 		return nil, err
@@ -59,7 +63,7 @@ default_pool_size = 20
 		return nil, err
 	}
 	p := &pooler{dir: dir, port: port, password: b.target.Password()}
-	if p.daemon, err = cluster.StartDaemon(program, log, ini); err != nil {
+	if p.daemon, err = cluster.StartDaemon(pgbouncer(), log, ini); err != nil {
 		return nil, err
 	}
 	return p, p.await(ctx, log)

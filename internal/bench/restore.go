@@ -63,8 +63,10 @@ func (b *bench) backedUp(ctx context.Context, db database) (*site, error) {
 	if err != nil {
 		return nil, err
 	}
-	_, err = run(ctx, at.envdb("backup", "prod"))
-	return at, err
+	if _, err := run(ctx, at.envdb("backup", "prod")); err != nil {
+		return nil, errors.Join(err, at.remove())
+	}
+	return at, nil
 }
 
 // mirrors measures a mirror of the newest backup, and one as of now, beside
@@ -120,31 +122,31 @@ func (b *bench) clone(db database) command {
 // copying runs commands that bring a database into the empty target, and
 // compares what is there then with what is wanted.
 func (b *bench) copying(who string, want content, at *site, steps stepTimes, commands ...command) contender {
-	return contender{who, func(ctx context.Context) (Sample, command, error) {
-		last := commands[len(commands)-1]
+	return contender{who, b.line(commands...), func(ctx context.Context) (Sample, error) {
 		if err := b.dropAll(ctx); err != nil {
-			return Sample{}, last, err
+			return Sample{}, err
 		}
 		sample, err := b.measure(ctx, commands...)
 		if err != nil {
-			return sample, last, err
+			return sample, err
 		}
 		if err := steps.add(ctx, at, sample); err != nil {
-			return sample, last, err
+			return sample, err
 		}
-		return sample, last, same(ctx, b.target.URL(at.db.name), want)
+		return sample, same(ctx, b.target.URL(at.db.name), want)
 	}}
 }
 
 // freshMirror is a mirror as of now by a site that holds no backup yet.
 func (b *bench) freshMirror(db database, want content, steps stepTimes) contender {
-	return contender{"envdb mirror --fresh", func(ctx context.Context) (Sample, command, error) {
+	args := []string{"mirror", "prod", "copy", "--fresh"}
+	return contender{"envdb mirror --fresh", envdbLine(args...), func(ctx context.Context) (_ Sample, err error) {
 		at, err := b.newSite(ctx, db, encrypted)
 		if err != nil {
-			return Sample{}, command{}, err
+			return Sample{}, err
 		}
-		defer at.remove()
-		return b.copying("", want, at, steps, at.envdb("mirror", "prod", "copy", "--fresh")).round(ctx)
+		defer func() { err = errors.Join(err, at.remove()) }()
+		return b.copying("", want, at, steps, at.envdb(args...)).round(ctx)
 	}}
 }
 

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 )
 
 // site is a place where envdb is set up for one database: a configuration, a
@@ -112,7 +113,7 @@ func (s *site) envdb(args ...string) command {
 	if s.bucket != nil {
 		env = append(env, s.bucket.env...)
 	}
-	return command{program: s.bench.envdb, args: append(args, "-o", "json", "--quiet"), env: env, dir: s.dir}
+	return command{program: s.bench.envdb, args: slices.Concat(args, forPrograms()), env: env, dir: s.dir}
 }
 
 // remove removes the site.
@@ -139,16 +140,23 @@ func answer[T any](s Sample) (T, error) {
 	return value, nil
 }
 
-// size returns how many bytes the files below a directory have.
-func size(dir string) (int64, error) {
-	var total int64
+// footprint is what a directory holds.
+type footprint struct {
+	bytes int64
+	files int
+}
+
+// size counts the files below a directory.
+func size(dir string) (footprint, error) {
+	var total footprint
 	err := filepath.WalkDir(dir, func(_ string, entry os.DirEntry, err error) error {
 		if err != nil || entry.IsDir() {
 			return err
 		}
 		info, err := entry.Info()
 		if err == nil {
-			total += info.Size()
+			total.bytes += info.Size()
+			total.files++
 		}
 		return err
 	})

@@ -1,0 +1,39 @@
+package logical
+
+import (
+	"bytes"
+	"context"
+	"io"
+	"testing"
+
+	"github.com/envdb/envdb/backup"
+)
+
+// oneChunk is a backup that holds the same chunk again and again.
+type oneChunk []byte
+
+func (oneChunk) Chunks(string) []backup.Ref { return make([]backup.Ref, 8) }
+
+func (c oneChunk) Fetch(_ context.Context, _ backup.Ref, buf []byte) ([]byte, error) {
+	return append(buf[:0], c...), nil
+}
+
+// BenchmarkCopyIn makes the stream of a COPY … FROM STDIN out of chunks.
+func BenchmarkCopyIn(b *testing.B) {
+	reader := oneChunk(bytes.Join(binaryStream(someRows(4_000, 1000)).rows, nil))
+	refs := reader.Chunks("")
+	var memory chunkMemory
+	b.SetBytes(int64(len(refs) * len(reader)))
+	b.ReportAllocs()
+	for b.Loop() {
+		chunks := &chunkStream{ctx: b.Context(), reader: reader, refs: refs, current: memory[0], spare: memory[1]}
+		n, err := io.Copy(io.Discard, framed(chunks, formatBinary))
+		if want := int64(len(binaryHeader) + len(refs)*len(reader) + len(binaryTrailer)); err != nil || n != want {
+			b.Fatalf("%d bytes, %v, want %d", n, err, want)
+		}
+		if err := chunks.finish(); err != nil {
+			b.Fatal(err)
+		}
+		memory = chunks.memory()
+	}
+}
