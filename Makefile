@@ -4,7 +4,7 @@
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help build demo test test-race soak lint fmt deps clean
+.PHONY: help build demo test test-race test-matrix soak lint fmt deps clean
 
 TIMEOUT ?= 12m
 PACKAGES ?= ./...
@@ -18,15 +18,18 @@ build: ## build bin/envdb
 	@mkdir -p bin
 	go build -ldflags '-X main.version=$(VERSION)' -o bin/envdb ./cmd/envdb
 
-demo: build ## see production backed up and mirrored, on two throwaway clusters
+demo: build $(if $(findstring --s3,$(ARGS)),gateway) ## see production backed up and mirrored, on two throwaway clusters
 	@.ci/deps server
-	bin/envdb demo $(ARGS)
+	$(if $(findstring --s3,$(ARGS)),ENVDB_VERSITYGW=$$(.ci/versitygw/build) )bin/envdb demo $(ARGS)
 
 test: deps ## run every test on real PostgreSQL; a skipped test is a failure
 	@.ci/test -timeout $(TIMEOUT) $(PACKAGES)
 
 test-race: deps ## the same, with the race detector (needs a C compiler)
 	@.ci/test -race -timeout 30m $(PACKAGES)
+
+test-matrix: deps ## the engine's tests on PostgreSQL 15 and 17, and from each to each
+	@.ci/matrix $(MAJORS)
 
 soak: deps ## kill, interrupt and starve envdb at every moment, not only at a sample
 	@ENVDB_SOAK=1 .ci/test -count=1 -timeout 60m ./internal/crashtest/
@@ -48,8 +51,11 @@ lint: ## gofmt, go vet, staticcheck, and a tidy go.mod
 fmt: ## format the code
 	gofmt -w .
 
-deps: ## install what the demo and the tests need: PostgreSQL and PgBouncer
+deps: gateway ## install what the demo and the tests need: PostgreSQL and PgBouncer
 	@.ci/deps
+
+gateway: ## build versitygw, the S3 server of the demo and the tests, once
+	@.ci/versitygw/build >/dev/null
 
 clean: ## remove what was built
 	rm -rf bin
