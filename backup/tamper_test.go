@@ -5,9 +5,13 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"maps"
+	"reflect"
 	"slices"
 	"strings"
 	"testing"
+
+	"pgregory.net/rapid"
 
 	"github.com/envdb/envdb"
 	"github.com/envdb/envdb/backup"
@@ -227,4 +231,65 @@ func TestReplacedKey(t *testing.T) {
 	if m.Base != "" {
 		t.Errorf("it refers to %s, which it cannot read", m.Base)
 	}
+}
+
+// Whatever one object is replaced by, cut to or spliced with: a backup reads as
+// it was written, or not at all, and the error names an object of the store.
+func TestNoTamperingPasses(t *testing.T) { inBothModes(t, testNoTamperingPasses) }
+
+func testNoTamperingPasses(t *testing.T, in mode) {
+	t.Parallel()
+	original := newMemory()
+	repo := in.repository(t, original)
+	contents := []content{tables(2, 3, 200), tables(3, 2, 300)}
+	var manifests []*backup.Manifest
+	for _, c := range contents {
+		manifests = append(manifests, mustTake(t, repo, c))
+	}
+	keys := append(original.keys("/backups/"), original.keys("/packs/")...)
+	rapid.Check(t, func(rt *rapid.T) {
+		st := &memory{objects: maps.Clone(original.objects)}
+		key := rapid.SampledFrom(keys).Draw(rt, "object")
+		other := original.objects[rapid.SampledFrom(keys).Draw(rt, "other")]
+		st.change(key, func(data []byte) []byte { return mutilate(rt, data, other) })
+		repo := in.open(t, st)
+		for _, b := range list(t, repo) {
+			if b.Err != nil && !errors.Is(b.Err, envdb.ErrVerification) {
+				rt.Fatalf("backup %s: %v", b.ID(), b.Err)
+			}
+		}
+		for i, m := range manifests {
+			err := same(t.Context(), repo, m, contents[i])
+			var damaged *backup.DamagedError
+			if err != nil && (!errors.As(err, &damaged) || damaged.Object != key) {
+				rt.Fatalf("backup %s with a changed %s: %v", m.ID, key, err)
+			}
+			b, err := repo.Find(t.Context(), "prod", m.ID)
+			if err == nil && b.Err == nil && !reflect.DeepEqual(b.Manifest, m) {
+				rt.Fatalf("backup %s with a changed %s has another manifest: %+v", m.ID, key, b.Manifest)
+			}
+		}
+	})
+}
+
+// mutilate changes an object in one of the ways in which that can be done
+// without a key. The result may be what it was.
+func mutilate(t *rapid.T, data, other []byte) []byte {
+	at := rapid.IntRange(0, len(data)-1).Draw(t, "at")
+	switch rapid.IntRange(0, 4).Draw(t, "how") {
+	case 0:
+		data[at] ^= byte(rapid.IntRange(1, 255).Draw(t, "bits"))
+	case 1:
+		data = data[:at]
+	case 2:
+		data = bytes.Clone(other)
+	case 3: // a piece of another object in its place
+		copy(data[at:], other[min(at, len(other)):])
+	case 4: // two pieces of the same object swapped
+		n := rapid.IntRange(0, min(at, len(data)-at)).Draw(t, "length")
+		for i := range n {
+			data[i], data[at+i] = data[at+i], data[i]
+		}
+	}
+	return data
 }
