@@ -4,7 +4,7 @@
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help build demo test test-race test-matrix soak lint fmt deps clean
+.PHONY: help build demo gateway test test-race test-matrix soak lint fmt deps clean
 
 TIMEOUT ?= 12m
 PACKAGES ?= ./...

@@ -44,6 +44,9 @@ func TestMain(m *testing.M) {
 //	flip FILE               change one byte in the middle of a file
 //	json CODE WORDS FACT…   run envdb -o json and look facts up; see jsonCommand
 //	pick VAR REGEXP         set a variable to the first group of a match in stdout
+//	server NAME             start an empty cluster of the script's own; NAME_URL
+//	                        leads to where prod's database would be on it
+//	same SERVER             the database is the same as prod's, all of it
 //	user ACTION…            use the S3 keys of a new user who may do this with
 //	                        the script's bucket; owner goes back to its owner
 //
@@ -61,7 +64,7 @@ func TestScripts(t *testing.T) {
 			return nil
 		},
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
-			"run": runCommand, "secret": secretCommand, "sql": sqlCommand, "rows": rowsCommand, "flip": flipCommand, "pick": pickCommand, "json": jsonCommand, "await": awaitCommand, "user": userCommand, "owner": ownerCommand,
+			"run": runCommand, "secret": secretCommand, "sql": sqlCommand, "rows": rowsCommand, "flip": flipCommand, "pick": pickCommand, "json": jsonCommand, "await": awaitCommand, "user": userCommand, "owner": ownerCommand, "server": serverCommand, "same": sameCommand,
 		},
 	})
 }

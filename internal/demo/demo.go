@@ -1,5 +1,5 @@
 // Package demo shows envdb at work on two throwaway clusters: production's,
-// with a shop in it, and everyone else's.
+// with a shop in it, and everyone else's; and, if wanted, on an S3 server.
 //
 // The one idea in it: the demo does nothing of its own. It types the commands
 // that a person would type, shows them, and lets the real command line run.
@@ -16,6 +16,7 @@ import (
 
 	"github.com/envdb/envdb"
 	"github.com/envdb/envdb/internal/postgres/cluster"
+	"github.com/envdb/envdb/internal/store/gateway"
 )
 
 // Options say how the demo runs.
@@ -26,6 +27,10 @@ type Options struct {
 	Keep bool
 	// Command runs one envdb command line against the demo's configuration.
 	Command func(ctx context.Context, args ...string) error
+	// S3 keeps the store in a bucket of an S3 server of the demo's own.
+	S3 bool
+	// Setenv sets a variable for the commands: the keys of that server.
+	Setenv func(name, value string) error
 	// Program is how the person would type envdb, e.g. "bin/envdb".
 	Program string
 	Out     io.Writer
@@ -35,6 +40,7 @@ type Options struct {
 type demo struct {
 	Options
 	production, everyone *cluster.Cluster
+	server               *gateway.Gateway // nil without S3
 	started              time.Time
 	chapters             int
 }
@@ -45,6 +51,10 @@ func ConfigFile(dir string) string { return filepath.Join(dir, "envdb.yaml") }
 // Run runs the demo, and cleans up unless it is to be kept.
 func Run(ctx context.Context, o Options) (err error) {
 	d := &demo{Options: o, started: time.Now()}
+	program, err := d.s3Program()
+	if err != nil {
+		return err
+	}
 	if err := d.occupy(); err != nil {
 		return err
 	}
@@ -56,7 +66,8 @@ func Run(ctx context.Context, o Options) (err error) {
 		defer cancel()
 		err = errors.Join(err, d.remove(cleanup))
 	}()
-	for _, act := range []func(context.Context) error{d.startClusters, d.fillShop, d.takeBackups, d.mirrorBoth, d.breakAndGoBack} {
+	startStore := func(ctx context.Context) error { return d.startStore(ctx, program) }
+	for _, act := range []func(context.Context) error{d.startClusters, startStore, d.fillShop, d.takeBackups, d.mirrorBoth, d.breakAndGoBack} {
 		if err := act(ctx); err != nil {
 			return err
 		}
@@ -87,6 +98,9 @@ func (d *demo) remove(ctx context.Context) error {
 		if c != nil {
 			errs = append(errs, c.Destroy(ctx))
 		}
+	}
+	if d.server != nil {
+		errs = append(errs, d.server.Stop())
 	}
 	return errors.Join(append(errs, os.RemoveAll(d.Dir))...)
 }

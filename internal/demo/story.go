@@ -3,7 +3,6 @@ package demo
 import (
 	"context"
 	"fmt"
-	"os"
 	"path/filepath"
 	"strings"
 	"time"
@@ -24,8 +23,7 @@ const (
 	database      = "shop"
 )
 
-// startClusters starts production's cluster and everyone else's, and writes
-// the configuration that names them.
+// startClusters starts production's cluster and everyone else's.
 func (d *demo) startClusters(ctx context.Context) (err error) {
 	d.chapter("Two PostgreSQL clusters: production's, and everyone else's")
 	for _, c := range []struct {
@@ -42,17 +40,15 @@ func (d *demo) startClusters(ctx context.Context) (err error) {
 		}
 		d.say("%-14s PostgreSQL %d on port %d (%s)", c.name, (*c.to).Major(), (*c.to).Port(), console.Duration(time.Since(began)))
 	}
-	if err := os.WriteFile(ConfigFile(d.Dir), []byte(d.config()), 0o600); err != nil {
-		return err
-	}
-	return d.envdb(ctx, "init")
+	return nil
 }
 
 func (d *demo) config() string {
 	return fmt.Sprintf(`# The configuration of the demo. Your own: envdb init
 project: demo
 store:
-  url: %s
+%s
+  encryption: {identity: file:envdb-key.txt}
 environments:
   prod:
     tier: production
@@ -62,7 +58,7 @@ environments:
     tier: production-copy
     url: %s
     mirror: {from: prod}
-`, filepath.Join(d.Dir, "store"), d.production.URL(database).Reveal(), d.everyone.URL(database+"_copy").Reveal())
+`, d.storeConfig(), d.production.URL(database).Reveal(), d.everyone.URL(database+"_copy").Reveal())
 }
 
 func (d *demo) fillShop(ctx context.Context) error {

@@ -37,7 +37,7 @@ func plain(value any) string {
 // oldestBackup returns the id of the first backup of production: the demo
 // looks where everything is, in the store.
 func (d *demo) oldestBackup() (string, error) {
-	found, err := filepath.Glob(filepath.Join(d.Dir, "store", "*", "backups", "prod", "*"))
+	found, err := filepath.Glob(filepath.Join(d.objects(), "*", "backups", "prod", "*"))
 	if err != nil || len(found) == 0 {
 		return "", envdb.Fail(envdb.ErrNotFound, "the demo's store holds no backup").WithNext("run the demo again")
 	}
