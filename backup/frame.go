@@ -22,6 +22,13 @@ const (
 // it is sealed.
 const frameOverhead = 1
 
+// longestFrame returns how large a buffer must be for frame not to need another
+// one: zstd tells within a block of up to 128 KiB that it does not compress,
+// and spends a few bytes on saying so.
+func longestFrame(plain int) int {
+	return plain + plain>>12 + frameOverhead + seal.Overhead + 64
+}
+
 // chunkLevel was chosen for a writer that keeps up with COPY on one core; the
 // next level stores some 5 % less and takes twice the time.
 const chunkLevel = zstd.SpeedFastest

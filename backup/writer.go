@@ -38,7 +38,7 @@ type Writer struct {
 	intent Intent
 	opts   CreateOptions
 	base   *base
-	frames sync.Pool // *[]byte, to compress into
+	frames buffers // to compress into
 
 	packing sync.Mutex // held while a frame is appended; taken before mu
 	packer  *packer
@@ -146,13 +146,9 @@ func (w *Writer) Put(ctx context.Context, c Chunk) error {
 	if done, err := w.refer(e); done || err != nil {
 		return err
 	}
-	buf, _ := w.frames.Get().(*[]byte)
-	if buf == nil {
-		buf = new([]byte)
-	}
-	defer w.frames.Put(buf)
-	*buf = w.repo.codec.frame(*buf, c.Data)
-	return w.append(ctx, e, *buf)
+	frame := w.repo.codec.frame(w.frames.take(longestFrame(len(c.Data))), c.Data)
+	defer w.frames.give(frame)
+	return w.append(ctx, e, frame)
 }
 
 func checkChunk(c Chunk) error {

@@ -86,11 +86,17 @@ func (c *cutter) reset(format string, cuts cuts, emit func(piece) error) {
 func (c *cutter) add(p []byte) { c.buf = append(c.buf, p...) }
 
 // extend takes the next n bytes of the stream, which the caller writes into
-// what it returns.
-func (c *cutter) extend(n int) []byte {
+// what it returns. They are a row, or the larger part of one; if it will not be
+// in the chunk at hand, that is emitted first, so that both need not fit.
+func (c *cutter) extend(n int) ([]byte, error) {
+	if c.filled > 0 && c.filled+n > c.cuts.max {
+		if err := c.cut(); err != nil {
+			return nil, err
+		}
+	}
 	c.buf = slices.Grow(c.buf, n)
 	c.buf = c.buf[:len(c.buf)+n]
-	return c.buf[len(c.buf)-n:]
+	return c.buf[len(c.buf)-n:], nil
 }
 
 // advance finds the rows in what was added, and emits every chunk that they

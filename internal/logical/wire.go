@@ -164,7 +164,10 @@ func (w *wire) passRows(c *cutter) error {
 // is read to where it will lie.
 func (w *wire) passLarge(size int, c *cutter) error {
 	n := min(size, w.end-w.start)
-	into := c.extend(size)
+	into, err := c.extend(size)
+	if err != nil {
+		return err
+	}
 	copy(into, w.buf[w.start:w.start+n])
 	w.start += n
 	if _, err := io.ReadFull(w.from, into[n:]); err != nil {
