@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"strings"
 )
 
 // mostMemory is how much a process of envdb may have in memory.
@@ -46,7 +45,7 @@ func within(list []series) verdict {
 func mostOf(list []series) int64 {
 	var most int64
 	for _, s := range list {
-		if strings.HasPrefix(s.who, "envdb") && len(s.samples) > 0 {
+		if s.isEnvdb() && len(s.samples) > 0 {
 			most = max(most, s.own(), s.largest())
 		}
 	}

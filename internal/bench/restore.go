@@ -1,11 +1,13 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"time"
 )
 
@@ -93,30 +95,38 @@ func (b *bench) mirrorOf(ctx context.Context, db database, rounds int) (_ []resu
 	}
 	defer func() { err = errors.Join(err, at.remove()) }()
 	steps, freshSteps := stepTimes{}, stepTimes{}
-	list, err := b.compete(ctx, rounds, []contender{
+	create := b.tool("createdb", "--maintenance-db", b.target.URL("postgres").Reveal(), db.name)
+	contenders := []contender{
 		b.copying("envdb mirror", want, at, steps, at.envdb("mirror", "prod", "copy")),
-		b.copying("pgcopydb clone", want, at, nil,
-			b.tool("createdb", "--maintenance-db", b.target.URL("postgres").Reveal(), db.name), b.clone(db)),
 		b.freshMirror(db, want, freshSteps),
-	})
+		b.copying("pgcopydb clone", want, at, nil, create, b.clone(db)),
+	}
+	if db.name == b.scale.log().name {
+		// It splits tables if it is told to, so where that counts it may.
+		contenders = append(contenders, b.copying("pgcopydb clone, splitting", want, at, nil, create,
+			b.clone(db, "--split-tables-larger-than", b.scale.split)))
+	}
+	list, err := b.compete(ctx, rounds, contenders)
 	if err != nil {
 		return nil, err
 	}
-	ratio := list[1].faster(list[2])
+	mirror, fresh, peers := list[0], list[1], list[2:]
+	best := slices.MinFunc(peers, func(x, y series) int { return cmp.Compare(x.wall(), y.wall()) })
+	ratio := best.faster(fresh)
 	return []result{
-		{work: "mirror from the newest backup", on: db.what, series: list[:2], facts: steps.facts(), verdict: atLeast(list[0].faster(list[1]), 1)},
-		{work: "mirror --fresh, into an empty store", on: db.what, series: []series{list[2], list[1]}, facts: freshSteps.facts(),
-			verdict: verdict{target: "1.30× its time or less", got: fmt.Sprintf("%.2f×", ratio), met: ratio <= 1.3}},
+		{work: "mirror from the newest backup", on: db.what, series: append([]series{mirror}, peers...), facts: steps.facts(), verdict: atLeast(mirror.faster(best), 1)},
+		{work: "mirror --fresh, into an empty store", on: db.what, series: append([]series{fresh}, peers...), facts: freshSteps.facts(),
+			verdict: verdict{target: "1.30× the clone's time or less", got: fmt.Sprintf("%.2f×", ratio), met: ratio <= 1.3}},
 	}, nil
 }
 
 // clone is pgcopydb's command line.
-func (b *bench) clone(db database) command {
-	return command{program: "pgcopydb", args: []string{
+func (b *bench) clone(db database, more ...string) command {
+	return command{program: "pgcopydb", args: append([]string{
 		"clone", "--source", b.source.URL(db.name).Reveal(), "--target", b.target.URL(db.name).Reveal(),
 		"--dir", filepath.Join(b.work, "pgcopydb"), "--restart", "--not-consistent",
 		"--table-jobs", fmt.Sprint(b.jobs), "--index-jobs", fmt.Sprint(b.jobs),
-	}}
+	}, more...)}
 }
 
 // copying runs commands that bring a database into the empty target, and

@@ -57,6 +57,9 @@ func of[T any](samples []Sample, figure func(Sample) T) []T {
 	return values
 }
 
+// isEnvdb reports whether the program is envdb, however it was set.
+func (s series) isEnvdb() bool { return strings.HasPrefix(s.who, "envdb") }
+
 func (s series) walls() []time.Duration {
 	return of(s.samples, func(s Sample) time.Duration { return s.Wall })
 }
