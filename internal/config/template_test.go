@@ -2,6 +2,9 @@ package config_test
 
 import (
 	"errors"
+	"os"
+	"path/filepath"
+	"regexp"
 	"strings"
 	"testing"
 	"time"
@@ -57,6 +60,26 @@ func TestTemplatesAreRightInTheirComments(t *testing.T) {
 	load(t, strings.Join(lines, ""))
 	if uncommented < 12 {
 		t.Errorf("only %d keys in comments:\n%s", uncommented, strings.Join(lines, ""))
+	}
+}
+
+// What the docs show is read as it stands there.
+func TestDocumentedConfigurations(t *testing.T) {
+	t.Parallel()
+	for _, file := range []string{"configuration.md", "keys.md"} {
+		text, err := os.ReadFile(filepath.Join("..", "..", "docs", file))
+		if err != nil {
+			t.Fatal(err)
+		}
+		blocks := regexp.MustCompile("(?s)```yaml\n(.*?)```").FindAllStringSubmatch(string(text), -1)
+		if len(blocks) == 0 {
+			t.Errorf("%s shows no configuration", file)
+		}
+		for _, block := range blocks {
+			if c := load(t, block[1]); len(c.Warnings) > 0 {
+				t.Errorf("%s: %v", file, c.Warnings)
+			}
+		}
 	}
 }
 
