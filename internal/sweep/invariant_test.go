@@ -25,6 +25,8 @@ type round struct {
 	// before and after are the state without the operation and with it; source
 	// is the content of the source.
 	before, after, source string
+	// started is called when the process that does it runs.
+	started func()
 }
 
 func (s *scene) begin(t *testing.T, op operation, what string) *round {

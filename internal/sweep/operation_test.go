@@ -23,22 +23,23 @@ type operation struct {
 	state func(*testing.T, *scene) string
 	// versions are those of the target when all is done and tidied up.
 	versions string
-	// kinds is in how many ways each step fails in `make test`.
-	kinds int
+	// ways is in how many ways each store call fails in `make test`, and shards
+	// on how many scenes the faults are spread.
+	ways, shards int
 	// once says that the command cannot be given again when it was done.
 	once bool
 }
 
 func operations() []operation {
 	return []operation{
-		{name: "backup", kinds: 3, scene: sourceOnly, prepare: simply("backup", "prod"), state: newestBackup},
-		{name: "mirror", kinds: 1, scene: mirrored, prepare: buildOther("mirror"), state: live, versions: "live previous"},
-		{name: "restore", kinds: 1, scene: restored, prepare: buildOther("restore"), state: live, versions: "live previous"},
-		{name: "promote", kinds: 3, scene: mirrored, prepare: promoteDark, state: live, versions: "live previous", once: true},
-		{name: "rollback", kinds: 3, scene: mirrored, prepare: rollBack, state: live, versions: "live previous", once: true},
-		{name: "discard", kinds: 3, scene: mirrored, prepare: discardDark, state: darkVersion, versions: "live previous", once: true},
-		{name: "clean", kinds: 2, scene: littered, prepare: cleanUp, state: leftovers, versions: "live previous"},
-		{name: "verify", kinds: 2, scene: mirrored, prepare: simply("verify", "prod"), state: marks},
+		{name: "backup", ways: 3, shards: 2, scene: sourceOnly, prepare: simply("backup", "prod"), state: newestBackup},
+		{name: "mirror", ways: 1, shards: 2, scene: mirrored, prepare: buildOther("mirror"), state: live, versions: "live previous"},
+		{name: "restore", ways: 1, shards: 2, scene: restored, prepare: buildOther("restore"), state: live, versions: "live previous"},
+		{name: "promote", ways: 3, shards: 1, scene: mirrored, prepare: promoteDark, state: live, versions: "live previous", once: true},
+		{name: "rollback", ways: 3, shards: 1, scene: mirrored, prepare: rollBack, state: live, versions: "live previous", once: true},
+		{name: "discard", ways: 3, shards: 1, scene: mirrored, prepare: discardDark, state: darkVersion, versions: "live previous", once: true},
+		{name: "clean", ways: 2, shards: 1, scene: littered, prepare: cleanUp, state: leftovers, versions: "live previous"},
+		{name: "verify", ways: 2, shards: 1, scene: mirrored, prepare: simply("verify", "prod"), state: marks},
 	}
 }
 
@@ -101,16 +102,19 @@ func (s *scene) buildBoth(t *testing.T, operation string) *scene {
 	return s
 }
 
-// simply is a command that needs no preparation.
+// simply is a command that needs no preparation. What an undisturbed run leads
+// to is found out once.
 func simply(operation, env string) func(*testing.T, *scene) (command, string) {
-	var done string
+	state := map[string]func(*testing.T, *scene) string{"backup": newestBackup, "verify": marks}[operation]
 	return func(t *testing.T, s *scene) (command, string) {
-		if done == "" { // what an undisturbed run leads to
-			s.must(t, command{Operation: operation, Environment: env})
-			done = map[string]func(*testing.T, *scene) string{"backup": newestBackup, "verify": marks}[operation](t, s)
+		c := command{Operation: operation, Environment: env}
+		if s.done == nil {
+			s.must(t, c)
+			done := state(t, s)
+			s.done = &done
 			s.thaw(t)
 		}
-		return command{Operation: operation, Environment: env}, done
+		return c, *s.done
 	}
 }
 

@@ -41,7 +41,8 @@ type proxy struct {
 type shot struct {
 	at   step
 	kind kind
-	// hit is called when it happens.
+	// hit is called when it happens; for killAfter, when the server has
+	// answered.
 	hit  func()
 	done bool
 }
@@ -168,12 +169,15 @@ func (p *proxy) step(text string) *shot {
 	}
 	p.mu.Lock()
 	defer p.mu.Unlock()
+	if isPoll(text) && p.counter.knows(text) {
+		return nil
+	}
 	now := p.counter.next(text)
-	if now.nth > 1 && isPoll(text) || p.shot == nil || p.shot.done || p.shot.at != now {
+	if p.shot == nil || p.shot.done || p.shot.at != now {
 		return nil
 	}
 	p.shot.done = true
-	if p.shot.hit != nil {
+	if p.shot.hit != nil && p.shot.kind != killAfter {
 		p.shot.hit()
 	}
 	return p.shot
@@ -193,6 +197,8 @@ type pipe struct {
 	// swallow keeps the server's answers from the client, and ends the
 	// connection when the answer is whole.
 	swallow bool
+	// answered is called then.
+	answered func()
 	// rewrite replaces the next error of the server.
 	rewrite bool
 }
@@ -300,6 +306,9 @@ func (c *pipe) fails(s *shot, m message) bool {
 	case lost, killAfter:
 		c.mu.Lock()
 		c.swallow = true
+		if s.kind == killAfter {
+			c.answered = s.hit
+		}
 		c.mu.Unlock()
 	case refused:
 		if m == nil { // a connection
@@ -329,6 +338,7 @@ func (c *pipe) answers(in *bufio.Reader) {
 		c.mu.Unlock()
 		if swallow {
 			if m.endsAnswer() {
+				c.hasAnswered()
 				return
 			}
 			continue
@@ -336,5 +346,14 @@ func (c *pipe) answers(in *bufio.Reader) {
 		if _, err := c.client.Write(m); err != nil {
 			return
 		}
+	}
+}
+
+func (c *pipe) hasAnswered() {
+	c.mu.Lock()
+	f := c.answered
+	c.mu.Unlock()
+	if f != nil {
+		f()
 	}
 }

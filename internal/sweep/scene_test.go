@@ -35,8 +35,10 @@ type scene struct {
 	// backups, the older first.
 	ids      []envdb.BackupID
 	contents []string
-	source   *database // what is backed up
-	target   *database // whose versions change; may be the source
+	// done is what an undisturbed run leads to, where that is always the same.
+	done   *string
+	source *database // what is backed up
+	target *database // whose versions change; may be the source
 }
 
 // newScene makes the databases and an empty store.

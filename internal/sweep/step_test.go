@@ -45,6 +45,13 @@ func (c *counter) next(text string) step {
 	return s
 }
 
+// knows reports whether a text was counted before.
+func (c *counter) knows(text string) bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.count[normal(text)] > 0
+}
+
 // steps returns what was counted so far.
 func (c *counter) steps() []step {
 	c.mu.Lock()

@@ -1,0 +1,139 @@
+package sweep_test
+
+import (
+	"fmt"
+	"strings"
+	"testing"
+	"time"
+)
+
+// tallies count the four sweeps of an operation.
+type tallies struct{ calls, statements, killedCalls, killedStatements tally }
+
+// fault is something that is done to an operation.
+type fault struct {
+	tally *tally
+	do    func(n int) (outcome, time.Duration)
+}
+
+// Everything that an operation does fails in turn: every call of a directory
+// store, and every statement. At any of them the process is killed, too.
+func TestSweep(t *testing.T) {
+	t.Parallel()
+	for _, op := range operations() {
+		t.Run(op.name, func(t *testing.T) {
+			t.Parallel()
+			var sums tallies
+			t.Run("sweep", func(t *testing.T) {
+				for shard := range op.shards {
+					t.Run(fmt.Sprint(shard+1), func(t *testing.T) {
+						t.Parallel()
+						s := op.scene(t)
+						for i, f := range s.faults(t, op, &sums) {
+							if i%op.shards == shard {
+								f.tally.add(f.do(i / op.shards))
+							}
+						}
+					})
+				}
+			})
+			sums.calls.log(t, op.name+" on dir", "store calls", len(storeKinds))
+			sums.statements.log(t, op.name, "statements", len(statementKinds))
+			sums.killedCalls.log(t, op.name+" killed", "store calls", len(killKinds))
+			sums.killedStatements.log(t, op.name+" killed", "statements", len(killKinds))
+		})
+	}
+}
+
+// In how many ways each step fails in `make test`, besides the operation's own
+// number for its store calls; and at how many steps it is killed. In `make
+// soak` it is all ways, and all steps.
+const (
+	statementWays    = 1
+	killedCalls      = 4
+	killedStatements = 6
+)
+
+// hangEvery is which statements may hang in `make test`. The session that
+// holds the lock lets a statement run for 30 s after a Ctrl-C.
+const hangEvery = 45
+
+// faults lists what is done to the operation.
+func (s *scene) faults(t *testing.T, op operation, sums *tallies) (all []fault) {
+	t.Helper()
+	calls, statements := s.undisturbed(t, op)
+	add := func(y *tally, at step, k kind, do func(*testing.T, operation, int, step, kind) (outcome, time.Duration)) {
+		all = append(all, fault{y, func(n int) (outcome, time.Duration) { return do(t, op, n, at, k) }})
+	}
+	for i, at := range calls {
+		for _, k := range kindsFor(storeKinds, i, op.ways, func(k kind) bool { return k.fits(at) && (k != hung || soak() || endsAtOnce(at)) }) {
+			add(&sums.calls, at, k, s.failCall)
+		}
+	}
+	for i, at := range statements {
+		for _, k := range kindsFor(statementKinds, i, statementWays, func(k kind) bool { return k != hung || soak() || i%hangEvery == hangEvery-1 }) {
+			add(&sums.statements, at, k, s.failStatement)
+		}
+	}
+	for i, at := range sample(calls, killedCalls) {
+		for _, k := range kindsFor(killKinds, i, 1, always) {
+			add(&sums.killedCalls, at, k, s.killAtCall)
+		}
+	}
+	for i, at := range sample(statements, killedStatements) {
+		for _, k := range kindsFor(killKinds, i, 1, always) {
+			add(&sums.killedStatements, at, k, s.killAtStatement)
+		}
+	}
+	sums.calls.counted(len(calls))
+	sums.killedCalls.counted(len(calls))
+	sums.statements.counted(len(statements))
+	sums.killedStatements.counted(len(statements))
+	return all
+}
+
+// The ways in which steps fail.
+var (
+	storeKinds     = []kind{failed, lost, down, reset, truncated, timedOut, hung}
+	statementKinds = []kind{lost, refused, cutBefore, allCut, hung}
+	killKinds      = []kind{killBefore, killAfter}
+)
+
+func always(kind) bool { return true }
+
+// kindsFor returns how the nth step fails: in `make soak` in every way that
+// fits, in `make test` in so many of them, in turn.
+func kindsFor(kinds []kind, n, some int, fits func(kind) bool) []kind {
+	var all []kind
+	for _, k := range kinds {
+		if fits(k) {
+			all = append(all, k)
+		}
+	}
+	if soak() || some >= len(all) {
+		return all
+	}
+	var chosen []kind
+	for i := range some {
+		chosen = append(chosen, all[(n*some+i)%len(all)])
+	}
+	return chosen
+}
+
+// sample returns some of the steps, evenly spread, or all in a soak.
+func sample(steps []step, some int) []step {
+	if soak() || len(steps) <= some {
+		return steps
+	}
+	var chosen []step
+	for i := range some {
+		chosen = append(chosen, steps[(2*i+1)*len(steps)/(2*some)])
+	}
+	return chosen
+}
+
+// endsAtOnce reports whether a Ctrl-C ends the call: those that record how a
+// run ended are waited for, for as long as 30 s.
+func endsAtOnce(call step) bool {
+	return !strings.Contains(call.text, "/runs/") && !strings.Contains(call.text, "/leases/")
+}
