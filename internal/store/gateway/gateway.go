@@ -101,7 +101,7 @@ func start(ctx context.Context, o Options) (*Gateway, error) {
 	cmd.SysProcAttr = attributes()
 	p, err := launch(cmd)
 	if err != nil {
-		return nil, envdb.Fail(envdb.ErrPreflight, "start versitygw: %w", err).WithNext("make gateway")
+		return nil, envdb.Fail(envdb.ErrPreflight, "start versitygw: %w", err).WithNext("make gateway builds it anew")
 	}
 	g := &Gateway{options: o, process: p}
 	if err := g.await(ctx); err != nil {
