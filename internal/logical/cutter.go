@@ -22,7 +22,7 @@ func wideCuts() cuts { return cuts{min: 4 << 20, spread: 4 << 20, max: 16 << 20}
 // narrowBelow is the size of a table, TOAST included, from which its chunks are
 // wide. A change in a smaller one shall not store a large part of it again,
 // whereas a large one has chunks enough, and the index of a backup is shorter.
-const narrowBelow = 1 << 30
+const narrowBelow = 2 << 30
 
 // cutsFor returns how a table, or the like, of the given size is cut. When it
 // grows past narrowBelow it is stored anew, once.

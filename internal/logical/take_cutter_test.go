@@ -126,6 +126,61 @@ func TestCutsSurviveInsertions(t *testing.T) {
 	}
 }
 
+// cutTable cuts a table of n rows of 1 KB, of which those in changed are other
+// than they were, and returns the sizes of its chunks by their hashes.
+func cutTable(t *testing.T, cut cuts, n int, changed blockRange) map[[32]byte]int {
+	t.Helper()
+	chunks := make(map[[32]byte]int)
+	var c cutter
+	c.reset(formatText, cut, func(p piece) error {
+		chunks[sha256.Sum256(p.data)] = len(p.data)
+		return nil
+	})
+	row := bytes.Repeat([]byte("x"), 1024)
+	row[len(row)-1] = '\n'
+	for i := range int64(n) {
+		version := 0
+		if changed.from <= i && i < changed.to {
+			version = 1
+		}
+		copy(row, fmt.Appendf(nil, "%08d\t%d\t", i, version))
+		c.add(row)
+		if err := c.advance(); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := c.finish(); err != nil {
+		t.Fatal(err)
+	}
+	return chunks
+}
+
+// A backup after a change of 1 % in one place stores at most 3 % of the table:
+// of one of 256 MiB, and of the smallest that is cut into wide chunks.
+func TestChangeInOnePlaceStoresLittle(t *testing.T) {
+	t.Parallel()
+	for name, table := range map[string]struct {
+		cut  cuts
+		rows int
+	}{"narrow": {cutsFor(256 << 20), 256 << 10}, "wide": {cutsFor(narrowBelow), narrowBelow >> 10 / 8}} {
+		if name == "wide" { // at an eighth of the scale
+			table.cut = cuts{min: table.cut.min / 8, spread: table.cut.spread / 8, max: table.cut.max / 8}
+		}
+		first := int64(table.rows) / 3
+		before := cutTable(t, table.cut, table.rows, blockRange{})
+		fresh := 0
+		for sum, size := range cutTable(t, table.cut, table.rows, blockRange{first, first + int64(table.rows)/100}) {
+			if _, known := before[sum]; !known {
+				fresh += size
+			}
+		}
+		if share := float64(fresh) / float64(table.rows<<10); share > 0.03 || share < 0.01 {
+			t.Errorf("%s: %.2f %% of the table is stored anew", name, 100*share)
+		}
+		t.Logf("%s: %d chunks, %d bytes anew", name, len(before), fresh)
+	}
+}
+
 func TestLargeRowIsAChunkOfItsOwnAndIsReported(t *testing.T) {
 	t.Parallel()
 	large := bytes.Repeat([]byte("x"), rowNotable+1)
