@@ -247,7 +247,7 @@ func (b *bench) close() error {
 	defer cancel()
 	var errs []error
 	if b.source != nil {
-		errs = append(errs, b.source.Stop(ctx))
+		errs = append(errs, b.source.Close(ctx))
 	}
 	if b.target != nil {
 		errs = append(errs, b.target.Destroy(ctx))
