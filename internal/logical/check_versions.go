@@ -2,6 +2,8 @@ package logical
 
 import (
 	"fmt"
+	"strconv"
+	"strings"
 
 	"github.com/envdb/envdb/internal/postgres"
 )
@@ -12,6 +14,7 @@ import (
 const (
 	shortNames  = 16 // a query over one relation names columns without it
 	maintenance = 17 // the privilege MAINTAIN, which GRANT ALL now includes
+	oneIdentity = 17 // a partition's column is an identity if its parent's is
 
 	// newestRead is the newest version that the check was run against. What
 	// those after it write in other words is not known.
@@ -21,6 +24,12 @@ const (
 // source is the version of the server that the backup was taken from.
 func (c *checker) source() postgres.ServerVersion {
 	return postgres.ServerVersion(c.cat.Server.VersionNum)
+}
+
+// seenBy prepares a query of the inventory for what a server of the version
+// would see.
+func seenBy(version postgres.ServerVersion) *strings.Replacer {
+	return strings.NewReplacer("@later", laterPrivileges(version), "@one_identity", strconv.FormatBool(version.Major() >= oneIdentity))
 }
 
 // laterPrivileges are those that a server of the version does not know, as an

@@ -36,10 +36,10 @@ const newestServer postgres.ServerVersion = math.MaxInt32
 // inventory is Inventory as a server of the version would see it, which is not
 // newer than conn's.
 func inventory(ctx context.Context, conn *pgx.Conn, version postgres.ServerVersion) ([]Object, error) {
-	later := strings.NewReplacer("@later", laterPrivileges(version))
+	seen := seenBy(version)
 	var objects []Object
 	for _, sql := range inventoryQueries() {
-		found, err := inventoryPart(ctx, conn, later.Replace(sql))
+		found, err := inventoryPart(ctx, conn, seen.Replace(sql))
 		if err != nil {
 			return nil, explain(err, "read the inventory")
 		}
@@ -54,7 +54,7 @@ func inventory(ctx context.Context, conn *pgx.Conn, version postgres.ServerVersi
 // inventoryQueries lists the queries, each for some classes. All yield class,
 // identity and definition; what is being dropped has no identity, and is
 // left out. What PostgreSQL words in a definition stands between the characters
-// 1 and 2; @later stands for the privileges that are left out.
+// 1 and 2; for what begins with @, see seenBy.
 func inventoryQueries() []string {
 	return []string{
 		inventorySchemas, inventoryExtensions,

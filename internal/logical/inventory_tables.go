@@ -56,12 +56,13 @@ SELECT 'sequence', r.identity,
 
 // Neither the position of a column nor whether it was inherited is part of it:
 // pg_dump does not keep them in every case. A statistics target of none was -1
-// until PostgreSQL 16 and is NULL since. Options whose names begin with pg_ are
+// until PostgreSQL 16 and is NULL since. Since 17 a partition's column is an
+// identity where its parent's is. Options whose names begin with pg_ are
 // the server's own notes (pg_attver since 15.20): no two databases share them.
 const inventoryColumns = ourRelations + `
 SELECT 'column', format('%s.%I', r.identity, a.attname),
        concat_ws(E'\n', format_type(a.atttypid, a.atttypmod), a.attnotnull,
-         'default ' || E'\x01' || pg_get_expr(d.adbin, d.adrelid) || E'\x02', 'identity ' || NULLIF(a.attidentity::text, ''), 'generated ' || NULLIF(a.attgenerated::text, ''),
+         'default ' || E'\x01' || pg_get_expr(d.adbin, d.adrelid) || E'\x02', 'identity ' || NULLIF(CASE WHEN @one_identity OR NOT r.relispartition THEN a.attidentity::text ELSE '' END, ''), 'generated ' || NULLIF(a.attgenerated::text, ''),
          (SELECT 'collate ' || a.attcollation::regcollation::text FROM pg_catalog.pg_type t WHERE t.oid = a.atttypid AND t.typcollation <> a.attcollation),
          'storage ' || a.attstorage::text, 'compression ' || NULLIF(a.attcompression::text, ''),
          'statistics ' || NULLIF(a.attstattarget, -1)::text,

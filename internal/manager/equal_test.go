@@ -24,6 +24,12 @@ func differences(t *testing.T, a, b place, ignore ...func(string) bool) []string
 	if a.server.Major() != b.server.Major() {
 		words = b.server.URL(a.server.DumpTo(t, a.base, b.server))
 	}
+	return differencesFrom(t, words, a, b, ignore...)
+}
+
+// differencesFrom is differences with the definitions of another database.
+func differencesFrom(t *testing.T, words envdb.ConnString, a, b place, ignore ...func(string) bool) []string {
+	t.Helper()
 	found := differing(t, words, b, ignore, equal.Definitions)
 	found = append(found, differing(t, a.server.URL(a.base), b, ignore,
 		equal.Rows, equal.Sequences, equal.LargeObjects, equal.MaterializedViews, equal.Settings, equal.Locale)...)
@@ -166,7 +172,7 @@ func TestRolesOfTheTarget(t *testing.T) {
 	if notes := strings.Join(r.Notes, "\n"); !strings.Contains(notes, "team Owner, team reader") {
 		t.Errorf("the notes do not name the roles: %s", notes)
 	}
-	exactly(t, differences(t, source, mapped), []string{
+	exactly(t, differencesFrom(t, source.url, source, mapped), []string{
 		"definition only in a: Name: t; Type: TABLE; Schema: public; Owner: team Owner",
 		"definition only in b: Name: t; Type: TABLE; Schema: public; Owner: postgres",
 		"definition only in a: Name: t t_pkey; Type: CONSTRAINT; Schema: public; Owner: team Owner",
