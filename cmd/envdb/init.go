@@ -126,14 +126,14 @@ func (a *app) newSetup(ctx context.Context, opts initOptions) (*setup, error) {
 	if s.config, err = config.Load(path, nil); err != nil {
 		return nil, err
 	}
-	return s, s.agree()
+	return s, s.agree(path + ", which is left as it is")
 }
 
-// agree refuses flags that say something else than the configuration that is
-// there: they would be ignored.
-func (s *setup) agree() error {
+// agree refuses flags that say something else than the configuration with its
+// variables does: they would be ignored.
+func (s *setup) agree(with string) error {
 	if s.opts.noEncryption && s.config.Encryption().Configured {
-		return disagreement(s.result.Config, "no-encryption", "encryption")
+		return disagreement(with, "no-encryption", "encryption")
 	}
 	have, err := s.config.Store()
 	if err != nil {
@@ -155,15 +155,15 @@ func (s *setup) agree() error {
 		{"single-writer", "single_writer", have.SingleWriter, want.SingleWriter},
 	} {
 		if s.opts.flags.Changed(c.flag) && c.have != c.want {
-			return disagreement(s.result.Config, c.flag, c.key)
+			return disagreement(with, c.flag, c.key)
 		}
 	}
 	return nil
 }
 
-func disagreement(path, flag, key string) error {
-	return envdb.Fail(envdb.ErrMisuse, "--%s says something else than store.%s in %s, which is left as it is", flag, key, path).
-		WithState("nothing was changed").WithNext("leave --%s out, or change the configuration, or name another with --config", flag)
+func disagreement(with, flag, key string) error {
+	return envdb.Fail(envdb.ErrMisuse, "--%s contradicts store.%s in %s", flag, key, with).
+		WithState("nothing was changed").WithNext("leave --%s out, or change what it contradicts, or name another configuration with --config", flag)
 }
 
 func renderInit(w io.Writer, r initResult) {

@@ -55,8 +55,31 @@ func (s *setup) draft(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	s.config, err = config.Process().Parse(s.result.Config, text)
-	return err
+	if s.config, err = config.Process().Parse(s.result.Config, text); err != nil {
+		return err
+	}
+	return s.adopt()
+}
+
+// adopt takes over what variables say of the store, so that the configuration
+// leads where the repository is going to be.
+func (s *setup) adopt() (err error) {
+	if err := s.agree("what the variables ENVDB_STORE_… say"); err != nil {
+		return err
+	}
+	if s.measured.Store, err = s.config.Store(); err != nil {
+		return err
+	}
+	if e := s.config.Encryption(); e.Configured && (e.Variable != "" || e.File != s.defaultIdentity()) {
+		s.measured.Identity = e.Reference()
+	}
+	return nil
+}
+
+// defaultIdentity is the path of the identity file that a new configuration
+// names.
+func (s *setup) defaultIdentity() string {
+	return filepath.Join(filepath.Dir(s.config.Path), config.IdentityFile)
 }
 
 // wantedStore returns the store of the flags, a directory as an absolute path.

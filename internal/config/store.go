@@ -11,19 +11,19 @@ import (
 type Store struct {
 	// URL is s3://bucket/prefix, or the absolute path of a directory. What
 	// follows is of S3 only, and empty for a directory.
-	URL string
+	URL string `json:"url"`
 	// Endpoint is the URL of an S3 service that is not AWS's.
-	Endpoint string
+	Endpoint string `json:"endpoint,omitempty"`
 	// Region is empty where AWS's own configuration says it.
-	Region string
+	Region string `json:"region,omitempty"`
 	// Profile is the kind of service, or empty to find it out: one of Profiles.
-	Profile string
+	Profile string `json:"profile,omitempty"`
 	// PathStyle says whether the bucket stands in the path of requests, not in
 	// the host's name; nil leaves it to the profile.
-	PathStyle *bool
+	PathStyle *bool `json:"path_style,omitempty"`
 	// SingleWriter names the one machine that writes to a service without
 	// conditional writes; empty where conditions hold.
-	SingleWriter string
+	SingleWriter string `json:"single_writer,omitempty"`
 }
 
 // S3 reports whether the store is a bucket.
