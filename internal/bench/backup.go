@@ -42,7 +42,7 @@ func (b *bench) backups(ctx context.Context, rounds int) ([]result, error) {
 		db   database
 		want float64
 	}{{b.scale.shop(), 1}, {b.scale.log(), 1.5}} {
-		if _, err := read(ctx, b.source.URL(col.db.name)); err != nil {
+		if _, err := readContent(ctx, b.source.URL(col.db.name)); err != nil {
 			return nil, err
 		}
 		sizes := map[string]footprint{}

@@ -121,11 +121,11 @@ func TestSameNoticesWhatIsMissing(t *testing.T) {
 	db := server.CreateDatabase(t)
 	server.Exec(t, db, "CREATE TABLE a (id int PRIMARY KEY, word text)", "INSERT INTO a VALUES (1, 'one'), (2, 'two')",
 		"CREATE TABLE b (a int REFERENCES a)", "CREATE INDEX b_a ON b (a)", "ANALYZE")
-	want, err := read(t.Context(), server.URL(db))
+	want, err := readContent(t.Context(), server.URL(db))
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := same(t.Context(), server.URL(db), want); err != nil {
+	if err := (&check{want: want}).same(t.Context(), server.URL(db)); err != nil {
 		t.Fatal(err)
 	}
 	for _, damage := range []string{
@@ -135,8 +135,12 @@ func TestSameNoticesWhatIsMissing(t *testing.T) {
 		copied := server.CreateDatabase(t)
 		server.Exec(t, "postgres", "DROP DATABASE "+copied, "CREATE DATABASE "+copied+" TEMPLATE "+db)
 		server.Exec(t, copied, damage)
-		if err := same(t.Context(), server.URL(copied), want); err == nil {
+		if err := (&check{want: want}).same(t.Context(), server.URL(copied)); err == nil {
 			t.Errorf("nobody noticed: %s", damage)
+		}
+		again := &check{want: want, done: true}
+		if err := again.same(t.Context(), server.URL(copied)); (err == nil) != strings.HasPrefix(damage, "UPDATE") {
+			t.Errorf("the second look at: %s: %v", damage, err)
 		}
 	}
 }

@@ -9,7 +9,7 @@ import (
 // calls counts the calls to an S3 store that each operation makes.
 func (b *bench) calls(ctx context.Context, rounds int) (_ []result, err error) {
 	db := b.scale.shop()
-	want, err := read(ctx, b.source.URL(db.name))
+	want, err := readContent(ctx, b.source.URL(db.name))
 	if err != nil {
 		return nil, err
 	}
@@ -24,7 +24,7 @@ func (b *bench) calls(ctx context.Context, rounds int) (_ []result, err error) {
 		{work: "list of backups", do: func(at *site) contender { return plain("envdb", b, at.envdb("backups", "prod")) }},
 		{work: "verify", do: func(at *site) contender { return plain("envdb", b, at.envdb("verify", "prod")) }},
 		{work: "restore", do: func(at *site) contender {
-			return b.copying("envdb", want, at, nil, at.envdb("restore", "prod@latest", "--onto", b.target.URL(db.name).Reveal()))
+			return b.copying("envdb", &check{want: want}, at, nil, at.envdb("restore", "prod@latest", "--onto", b.target.URL(db.name).Reveal()))
 		}},
 	}
 	var bytes int64

@@ -67,7 +67,7 @@ func (b *bench) changed(ctx context.Context, s subject, rounds int) (_ []result,
 	defer func() {
 		err = errors.Join(err, execute(context.WithoutCancel(ctx), b.source.URL("postgres"), "DROP DATABASE "+s.db.name+" WITH (FORCE)"))
 	}()
-	if _, err := read(ctx, b.source.URL(s.db.name)); err != nil {
+	if _, err := readTables(ctx, b.source.URL(s.db.name), byCount); err != nil {
 		return nil, err
 	}
 	first := series{who: "envdb, the first"}
@@ -120,11 +120,11 @@ func (b *bench) changeRound(ctx context.Context, s subject, round int, first *se
 		stored[i] = append(stored[i], bytes)
 	}
 	// What the last one stored is all that is needed, and right.
-	want, err := read(ctx, b.source.URL(s.db.name))
+	want, err := readContent(ctx, b.source.URL(s.db.name))
 	if err != nil {
 		return err
 	}
-	_, err = b.copying("", want, at, nil, at.envdb("restore", "prod@latest", "--onto", b.target.URL(s.db.name).Reveal())).round(ctx)
+	_, err = b.copying("", &check{want: want}, at, nil, at.envdb("restore", "prod@latest", "--onto", b.target.URL(s.db.name).Reveal())).round(ctx)
 	return err
 }
 

@@ -12,7 +12,7 @@ const mostMemory = 256 << 20
 // memories measures a backup and a restore of a table of large values.
 func (b *bench) memories(ctx context.Context, rounds int) (_ []result, err error) {
 	db := b.scale.albums()
-	want, err := read(ctx, b.source.URL(db.name))
+	want, err := readContent(ctx, b.source.URL(db.name))
 	if err != nil {
 		return nil, err
 	}
@@ -23,7 +23,7 @@ func (b *bench) memories(ctx context.Context, rounds int) (_ []result, err error
 	defer func() { err = errors.Join(err, at.remove()) }()
 	list, err := b.compete(ctx, rounds, []contender{
 		{"envdb backup", envdbLine("backup", "prod"), b.envdbBackup(db, encrypted, map[string]footprint{}).round},
-		b.copying("envdb restore", want, at, nil, at.envdb("restore", "prod@latest", "--onto", b.target.URL(db.name).Reveal())),
+		b.copying("envdb restore", &check{want: want}, at, nil, at.envdb("restore", "prod@latest", "--onto", b.target.URL(db.name).Reveal())),
 	})
 	if err != nil {
 		return nil, err

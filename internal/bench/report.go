@@ -121,8 +121,8 @@ const howToRead = `## How to read this
 * envdb encrypts (AES-256-GCM) unless it is told not to; its peers do not. A restore by envdb verifies every chunk, counts the rows of every
   table again and compares every object with the backup; that is in its time. A restore by pg_restore and a clone by pgcopydb are measured with the creation of
   the empty database, which envdb does itself, and with statistics: vacuumdb after pg_restore, pgcopydb's own.
-* After each restore, mirror and clone the copy is compared with its source: rows of each table and their length, indexes,
-  constraints, statistics. A difference fails the benchmark, and so does a process that fails.
+* After each restore, mirror and clone the copy is compared with its source: the number of rows of each table (in the first round their
+  length too), indexes, constraints, statistics. A difference fails the benchmark, and so does a process that fails.
 
 `
 

@@ -28,7 +28,7 @@ func (b *bench) restores(ctx context.Context, rounds int) (results []result, err
 }
 
 func (b *bench) restoreOf(ctx context.Context, db database, rounds int) (_ result, err error) {
-	want, err := read(ctx, b.source.URL(db.name))
+	want, err := readContent(ctx, b.source.URL(db.name))
 	if err != nil {
 		return result{}, err
 	}
@@ -44,8 +44,8 @@ func (b *bench) restoreOf(ctx context.Context, db database, rounds int) (_ resul
 	}
 	steps := stepTimes{}
 	list, err := b.compete(ctx, rounds, []contender{
-		b.copying("envdb", want, at, steps, at.envdb("restore", "prod@latest", "--onto", b.target.URL(db.name).Reveal())),
-		b.copying("pg_restore, vacuumdb", want, at, nil,
+		b.copying("envdb", &check{want: want}, at, steps, at.envdb("restore", "prod@latest", "--onto", b.target.URL(db.name).Reveal())),
+		b.copying("pg_restore, vacuumdb", &check{want: want}, at, nil,
 			b.tool("createdb", "--maintenance-db", b.target.URL("postgres").Reveal(), db.name),
 			b.tool("pg_restore", fmt.Sprintf("-j%d", b.jobs), "-d", b.target.URL(db.name).Reveal(), dump),
 			b.tool("vacuumdb", "-q", "--analyze-only", fmt.Sprintf("-j%d", b.jobs), "-d", b.target.URL(db.name).Reveal())),
@@ -85,7 +85,7 @@ func (b *bench) mirrors(ctx context.Context, rounds int) (results []result, err 
 }
 
 func (b *bench) mirrorOf(ctx context.Context, db database, rounds int) (_ []result, err error) {
-	want, err := read(ctx, b.source.URL(db.name))
+	want, err := readContent(ctx, b.source.URL(db.name))
 	if err != nil {
 		return nil, err
 	}
@@ -97,13 +97,13 @@ func (b *bench) mirrorOf(ctx context.Context, db database, rounds int) (_ []resu
 	steps, freshSteps := stepTimes{}, stepTimes{}
 	create := b.tool("createdb", "--maintenance-db", b.target.URL("postgres").Reveal(), db.name)
 	contenders := []contender{
-		b.copying("envdb mirror", want, at, steps, at.envdb("mirror", "prod", "copy")),
-		b.freshMirror(db, want, freshSteps),
-		b.copying("pgcopydb clone", want, at, nil, create, b.clone(db)),
+		b.copying("envdb mirror", &check{want: want}, at, steps, at.envdb("mirror", "prod", "copy")),
+		b.freshMirror(db, &check{want: want}, freshSteps),
+		b.copying("pgcopydb clone", &check{want: want}, at, nil, create, b.clone(db)),
 	}
 	if db.name == b.scale.log().name {
 		// It splits tables if it is told to, so where that counts it may.
-		contenders = append(contenders, b.copying("pgcopydb clone, splitting", want, at, nil, create,
+		contenders = append(contenders, b.copying("pgcopydb clone, splitting", &check{want: want}, at, nil, create,
 			b.clone(db, "--split-tables-larger-than", b.scale.split)))
 	}
 	list, err := b.compete(ctx, rounds, contenders)
@@ -130,8 +130,8 @@ func (b *bench) clone(db database, more ...string) command {
 }
 
 // copying runs commands that bring a database into the empty target, and
-// compares what is there then with what is wanted.
-func (b *bench) copying(who string, want content, at *site, steps stepTimes, commands ...command) contender {
+// checks what is there then.
+func (b *bench) copying(who string, as *check, at *site, steps stepTimes, commands ...command) contender {
 	return contender{who, b.line(commands...), func(ctx context.Context) (Sample, error) {
 		if err := b.dropAll(ctx); err != nil {
 			return Sample{}, err
@@ -143,12 +143,12 @@ func (b *bench) copying(who string, want content, at *site, steps stepTimes, com
 		if err := steps.add(ctx, at, sample); err != nil {
 			return sample, err
 		}
-		return sample, same(ctx, b.target.URL(at.db.name), want)
+		return sample, as.same(ctx, b.target.URL(at.db.name))
 	}}
 }
 
 // freshMirror is a mirror as of now by a site that holds no backup yet.
-func (b *bench) freshMirror(db database, want content, steps stepTimes) contender {
+func (b *bench) freshMirror(db database, as *check, steps stepTimes) contender {
 	args := []string{"mirror", "prod", "copy", "--fresh"}
 	return contender{"envdb mirror --fresh", envdbLine(args...), func(ctx context.Context) (_ Sample, err error) {
 		at, err := b.newSite(ctx, db, encrypted)
@@ -156,7 +156,7 @@ func (b *bench) freshMirror(db database, want content, steps stepTimes) contende
 			return Sample{}, err
 		}
 		defer func() { err = errors.Join(err, at.remove()) }()
-		return b.copying("", want, at, steps, at.envdb(args...)).round(ctx)
+		return b.copying("", as, at, steps, at.envdb(args...)).round(ctx)
 	}}
 }
 
