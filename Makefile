@@ -32,7 +32,11 @@ test-matrix: deps ## the engine's tests on PostgreSQL 15 and 17, and from each t
 	@.ci/matrix $(MAJORS)
 
 soak: deps ## kill, interrupt and starve envdb at every moment, not only at a sample
-	@ENVDB_SOAK=1 .ci/test -count=1 -timeout 60m ./internal/crashtest/
+	@ENVDB_SOAK=1 .ci/test -count=1 -parallel 4 -timeout 6h ./internal/crashtest/ ./internal/sweep/
+
+.PHONY: sweep
+sweep: deps ## fail and kill every operation step by step, as make test does, and print the counts
+	@.ci/test -count=1 -timeout 30m ./internal/sweep/
 
 .PHONY: bench bench-go
 bench: ## measure envdb beside pg_dump, pg_restore and pgcopydb, and write docs/benchmarks.md

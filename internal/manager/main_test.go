@@ -2,12 +2,15 @@ package manager_test
 
 import (
 	"bytes"
+	"context"
+	"errors"
 	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"sync"
 	"testing"
+	"time"
 
 	"github.com/envdb/envdb/internal/pgtest"
 )
@@ -48,4 +51,19 @@ func buildProgram() (dir string, err error) {
 		return dir, fmt.Errorf("build the command: %w\n%s", err, said.String())
 	}
 	return dir, nil
+}
+
+// run runs the command on the world's configuration; it returns its exit code
+// and what it said.
+func (w *world) run(t *testing.T, args ...string) (code int, said string) {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	defer cancel()
+	cmd := exec.CommandContext(ctx, binary(t), append([]string{"--config", w.path("envdb.yaml")}, args...)...)
+	cmd.Env = []string{"HOME=" + w.dir, "PATH=" + os.Getenv("PATH")}
+	out, err := cmd.CombinedOutput()
+	if exit := new(exec.ExitError); err != nil && !errors.As(err, &exit) {
+		t.Fatal(err)
+	}
+	return cmd.ProcessState.ExitCode(), string(out)
 }

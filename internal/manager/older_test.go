@@ -80,11 +80,11 @@ func refusedOnAnOlderServer(t *testing.T, w *world, prod, target place) {
 	unchanged("a mirror", err)
 	_, err = w.Mirror(t.Context(), manager.MirrorRequest{Source: "prod", Target: "prod-copy", Dark: true})
 	unchanged("a dark mirror", err)
-	child := w.start(t, "mirror", "prod", "prod-copy")
-	if code := child.end(); code != 4 {
-		t.Errorf("the command ended with %d, want 4: %s", code, strings.Join(child.said, "\n"))
+	code, text := w.run(t, "mirror", "prod", "prod-copy")
+	if code != 4 {
+		t.Errorf("the command ended with %d, want 4: %s", code, text)
 	}
-	if text := strings.Join(child.said, "\n"); !strings.Contains(text, said[0]) || !strings.Contains(text, "Next: ") {
+	if !strings.Contains(text, said[0]) || !strings.Contains(text, "Next: ") {
 		t.Errorf("the command said %s", text)
 	}
 	same(t, "the command", target.state(t), before)

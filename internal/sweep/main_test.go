@@ -8,6 +8,7 @@ import (
 	"testing"
 
 	"github.com/envdb/envdb/internal/pgtest"
+	"github.com/envdb/envdb/internal/s3test"
 )
 
 // program is the path of the command, which TestMain builds.
@@ -34,7 +35,7 @@ func run(m *testing.M) int {
 		fmt.Fprintln(os.Stderr, "build the command:", err)
 		return 1
 	}
-	return pgtest.Wrap(m).Run()
+	return s3test.Wrap(pgtest.Wrap(m)).Run()
 }
 
 // soak reports whether everything is to be run, not only a sample.

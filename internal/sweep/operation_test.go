@@ -10,6 +10,7 @@ import (
 	"github.com/envdb/envdb/internal/generation"
 	"github.com/envdb/envdb/internal/ledger"
 	"github.com/envdb/envdb/internal/pgtest"
+	"github.com/envdb/envdb/internal/store/dir"
 )
 
 // operation is what is swept.
@@ -26,20 +27,23 @@ type operation struct {
 	// ways is in how many ways each store call fails in `make test`, and shards
 	// on how many scenes the faults are spread.
 	ways, shards int
+	// requests is that every so manieth request to a bucket fails in one way in
+	// `make test`; none if 0.
+	requests int
 	// once says that the command cannot be given again when it was done.
 	once bool
 }
 
 func operations() []operation {
 	return []operation{
-		{name: "backup", ways: 3, shards: 2, scene: sourceOnly, prepare: simply("backup", "prod"), state: newestBackup},
-		{name: "mirror", ways: 1, shards: 2, scene: mirrored, prepare: buildOther("mirror"), state: live, versions: "live previous"},
+		{name: "backup", ways: 3, shards: 2, requests: 1, scene: sourceOnly, prepare: simply("backup", "prod"), state: newestBackup},
+		{name: "mirror", ways: 1, shards: 2, requests: 3, scene: mirrored, prepare: buildOther("mirror"), state: live, versions: "live previous"},
 		{name: "restore", ways: 1, shards: 2, scene: restored, prepare: buildOther("restore"), state: live, versions: "live previous"},
 		{name: "promote", ways: 3, shards: 1, scene: mirrored, prepare: promoteDark, state: live, versions: "live previous", once: true},
 		{name: "rollback", ways: 3, shards: 1, scene: mirrored, prepare: rollBack, state: live, versions: "live previous", once: true},
 		{name: "discard", ways: 3, shards: 1, scene: mirrored, prepare: discardDark, state: darkVersion, versions: "live previous", once: true},
-		{name: "clean", ways: 2, shards: 1, scene: littered, prepare: cleanUp, state: leftovers, versions: "live previous"},
-		{name: "verify", ways: 2, shards: 1, scene: mirrored, prepare: simply("verify", "prod"), state: marks},
+		{name: "clean", ways: 2, shards: 1, requests: 4, scene: littered, prepare: cleanUp, state: leftovers, versions: "live previous"},
+		{name: "verify", ways: 2, shards: 1, requests: 2, scene: mirrored, prepare: simply("verify", "prod"), state: marks},
 	}
 }
 
@@ -234,12 +238,14 @@ func leftovers(t *testing.T, s *scene) string {
 			left = append(left, "a hold on "+string(h.Backup))
 		}
 	}
-	files, err := s.store.Leftovers(t.Context())
-	if err != nil {
-		t.Fatal(err)
-	}
-	for _, f := range files {
-		left = append(left, f.Path)
+	if d, ok := s.store.(*dir.Store); ok {
+		files, err := d.Leftovers(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, f := range files {
+			left = append(left, f.Path)
+		}
 	}
 	if s.target != nil {
 		if name := s.target.in(t, generation.Building).name; name != "" {

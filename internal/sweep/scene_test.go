@@ -29,7 +29,8 @@ type scene struct {
 	proxy     *proxy
 	databases map[string]*database
 	config    *config.Config
-	store     *dir.Store
+	store     envdb.Store
+	bucket    *bucket // where the store is, if not in a directory
 	processes processes
 	// contents are the fingerprints of the live database at either of two
 	// backups, the older first.
@@ -92,6 +93,10 @@ func (s *scene) thaw(t *testing.T) {
 		if err := os.RemoveAll(s.path(name)); err != nil {
 			t.Fatal(err)
 		}
+	}
+	if s.bucket != nil {
+		s.store = s.bucket.thaw(t, s.path("frozen"))
+		return
 	}
 	if err := os.CopyFS(s.path("store"), os.DirFS(s.path("frozen"))); err != nil {
 		t.Fatal(err)
