@@ -22,11 +22,11 @@ func (c oneChunk) Fetch(_ context.Context, _ backup.Ref, buf []byte) ([]byte, er
 func BenchmarkCopyIn(b *testing.B) {
 	reader := oneChunk(bytes.Join(binaryStream(someRows(4_000, 1000)).rows, nil))
 	refs := reader.Chunks("")
-	var memory chunkMemory
+	var memory [][]byte
 	b.SetBytes(int64(len(refs) * len(reader)))
 	b.ReportAllocs()
 	for b.Loop() {
-		chunks := &chunkStream{ctx: b.Context(), reader: reader, refs: refs, current: memory[0], spare: memory[1]}
+		chunks := &chunkStream{ctx: b.Context(), reader: reader, refs: refs, free: memory}
 		n, err := io.Copy(io.Discard, framed(chunks, formatBinary))
 		if want := int64(len(binaryHeader) + len(refs)*len(reader) + len(binaryTrailer)); err != nil || n != want {
 			b.Fatalf("%d bytes, %v, want %d", n, err, want)

@@ -9,29 +9,38 @@ import (
 	"github.com/envdb/envdb/backup"
 )
 
-// chunkStream reads consecutive chunks of a part as one stream. It fetches a
-// chunk while the one before it is being sent.
+const (
+	// readAhead is how much all streams of a load together fetch ahead of what
+	// is being sent, but each at least one chunk: a store far away answers
+	// slowly, not little at a time.
+	readAhead = 16 << 20
+	// fetchesAhead is how many chunks a stream fetches at once.
+	fetchesAhead = 4
+	// keptMemory is how much memory a session keeps from stream to stream.
+	keptMemory = 32 << 20
+)
+
+// chunkStream reads consecutive chunks of a part as one stream. It fetches
+// chunks while those before them are being sent.
 type chunkStream struct {
 	ctx    context.Context // of the one operation that the stream belongs to
 	reader ChunkReader
-	refs   []backup.Ref
+	refs   []backup.Ref // that are still to be fetched
+	most   int64        // bytes to fetch ahead, if that is more than one chunk
 
 	mu      sync.Mutex // held by Read; a cancelled COPY may leave its last one behind
 	rest    []byte     // of the current chunk
 	current []byte     // memory of the current chunk
-	spare   []byte     // memory that holds no chunk
-	next    chan fetched
-	err     error // the first error of a fetch, or io.EOF
+	free    [][]byte   // memory that holds no chunk
+	ahead   []fetch    // under way, in order
+	err     error      // the first error of a fetch, or io.EOF
 }
 
-// chunkMemory is what a stream keeps chunks in: the current one and the next.
-// Sessions keep it from stream to stream, so that it does not pile up until it
-// is collected.
-type chunkMemory [2][]byte
-
-// keptMemory is the size above which memory is given back: a large row needed
-// it.
-const keptMemory = 32 << 20
+// fetch is a chunk on its way.
+type fetch struct {
+	size int64
+	done chan fetched
+}
 
 type fetched struct {
 	data []byte
@@ -55,42 +64,60 @@ func (s *chunkStream) Read(p []byte) (int, error) {
 	return n, nil
 }
 
-// advance makes the next chunk the current one and begins to fetch the one
-// after it.
+// advance makes the next chunk the current one and begins to fetch others.
 func (s *chunkStream) advance() error {
-	if s.next == nil {
-		s.fetch()
-	}
-	got, more := <-s.next
-	if !more {
+	s.fetchAhead()
+	if len(s.ahead) == 0 {
 		return io.EOF
 	}
+	got := <-s.ahead[0].done
+	s.ahead = s.ahead[1:]
 	if got.err != nil {
 		return got.err
 	}
-	s.spare, s.current, s.rest = s.current, got.data, got.data
-	s.fetch()
+	s.release(s.current)
+	s.current, s.rest = got.data, got.data
+	s.fetchAhead()
 	return nil
 }
 
-// fetch gets the next chunk in the background, into the spare memory if that is
-// large enough.
-func (s *chunkStream) fetch() {
-	s.next = make(chan fetched, 1)
-	if len(s.refs) == 0 {
-		close(s.next)
-		return
+// fetchAhead begins to fetch as much as may be under way.
+func (s *chunkStream) fetchAhead() {
+	var size int64
+	for _, f := range s.ahead {
+		size += f.size
 	}
-	ref, next := s.refs[0], s.next
-	buf := s.spare
-	s.refs, s.spare = s.refs[1:], nil
+	for len(s.refs) > 0 && len(s.ahead) < fetchesAhead {
+		if size += s.refs[0].Size; size > s.most && len(s.ahead) > 0 {
+			return
+		}
+		s.ahead = append(s.ahead, s.fetch(s.refs[0]))
+		s.refs = s.refs[1:]
+	}
+}
+
+// fetch gets a chunk in the background, into free memory if that is large
+// enough.
+func (s *chunkStream) fetch(ref backup.Ref) fetch {
+	var buf []byte
+	if n := len(s.free); n > 0 {
+		buf, s.free = s.free[n-1], s.free[:n-1]
+	}
+	f := fetch{ref.Size, make(chan fetched, 1)}
 	go func() {
 		data, err := s.reader.Fetch(s.ctx, ref, buf)
 		if err != nil {
 			err = fmt.Errorf("chunk %d of %s: %w", ref.Ordinal, ref.Part, err)
 		}
-		next <- fetched{data, err}
+		f.done <- fetched{data, err}
 	}()
+	return f
+}
+
+func (s *chunkStream) release(memory []byte) {
+	if memory != nil {
+		s.free = append(s.free, memory)
+	}
 }
 
 // finish ends the stream and waits until nothing uses the reader any more. It
@@ -98,26 +125,30 @@ func (s *chunkStream) fetch() {
 func (s *chunkStream) finish() error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.err == nil {
-		s.err = io.EOF
-		if s.next != nil {
-			s.spare = (<-s.next).data
-		}
+	for _, f := range s.ahead {
+		s.release((<-f.done).data)
 	}
-	s.rest = nil // what it lies in may serve another stream from now on
-	if s.err == io.EOF {
+	s.release(s.current)
+	// What the rest lies in may serve another stream from now on.
+	s.refs, s.ahead, s.current, s.rest = nil, nil, nil, nil
+	if s.err == nil || s.err == io.EOF {
+		s.err = io.EOF
 		return nil
 	}
 	return s.err
 }
 
-// memory returns what an ended stream no longer needs.
-func (s *chunkStream) memory() chunkMemory {
-	m := chunkMemory{s.current, s.spare}
-	for i := range m {
-		if cap(m[i]) > keptMemory {
-			m[i] = nil
+// memory returns what an ended stream no longer needs, for the session's next
+// one, so that it does not pile up until it is collected. What a large row
+// needed is not kept.
+func (s *chunkStream) memory() [][]byte {
+	var kept [][]byte
+	size := 0
+	for _, m := range s.free {
+		if size += cap(m); size > keptMemory {
+			break
 		}
+		kept = append(kept, m)
 	}
-	return m
+	return kept
 }

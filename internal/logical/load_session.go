@@ -19,7 +19,7 @@ type session struct {
 	// set now, and by the server's configuration.
 	builders, mostBuilders int
 	// memory is what the last stream of chunks lay in.
-	memory chunkMemory
+	memory [][]byte
 }
 
 // loadPins are set in each session on top of what every pinned session has.
