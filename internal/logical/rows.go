@@ -65,9 +65,8 @@ const binarySignature = "PGCOPY\n\xff\r\n\x00"
 // binaryRows splits COPY's binary format: a field count, and each field behind
 // its length.
 type binaryRows struct {
-	fields int // of the current row, or 0 before its count was read
-	passed int // fields of the current row that are complete
-	seen   int // bytes of the current row that are complete fields
+	seen int // bytes of the current row that are complete fields, or 0 before its count was read
+	left int // fields of the current row behind them
 }
 
 func (*binaryRows) header(b []byte) (int, error) {
@@ -100,26 +99,26 @@ func (r *binaryRows) next(b []byte) (int, bool, error) {
 		if count < 0 {
 			return 0, false, fmt.Errorf("COPY sent a row of %d fields", count)
 		}
-		r.fields, r.passed, r.seen = count, 0, 2
+		r.left, r.seen = count, 2
 	}
-	for r.passed < r.fields {
-		if len(b)-r.seen < 4 {
-			return 0, false, nil
-		}
-		size := int(int32(binary.BigEndian.Uint32(b[r.seen:])))
+	seen, left := r.seen, r.left
+	for ; left > 0 && len(b)-seen >= 4; left-- {
+		size := int(int32(binary.BigEndian.Uint32(b[seen:])))
 		if size < -1 {
 			return 0, false, fmt.Errorf("COPY sent a field of %d bytes", size)
 		}
 		size = max(size, 0) // -1 is NULL
-		if len(b)-r.seen-4 < size {
-			return 0, false, nil
+		if len(b)-seen-4 < size {
+			break
 		}
-		r.seen += 4 + size
-		r.passed++
+		seen += 4 + size
 	}
-	n := r.seen
+	if left > 0 {
+		r.seen, r.left = seen, left
+		return 0, false, nil
+	}
 	r.seen = 0
-	return n, false, nil
+	return seen, false, nil
 }
 
 func (*binaryRows) hashed(row []byte) []byte { return row }

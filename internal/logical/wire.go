@@ -145,13 +145,10 @@ func bodySize(header []byte) (int, error) {
 func (w *wire) passRows(c *cutter) error {
 	at := w.start
 	for w.end-at >= messageHeader && w.buf[at] == messageData {
-		size, err := bodySize(w.buf[at:])
-		if err != nil {
-			return err
-		}
 		body := at + messageHeader
-		if w.end-body < size {
-			break
+		size := int(binary.BigEndian.Uint32(w.buf[at+1:])) - 4
+		if size < 0 || w.end-body < size {
+			break // next sees to it
 		}
 		c.add(w.buf[body : body+size])
 		at = body + size
