@@ -134,7 +134,7 @@ func (l *Ledger) loadJudged(ctx context.Context, k runKey) (*Run, error) {
 	if err != nil || run.Outcome != Running {
 		return run, err
 	}
-	why := l.whyDead(ctx, run)
+	why := l.whyDead(ctx, k, run)
 	if why == "" {
 		return run, nil
 	}
@@ -151,14 +151,15 @@ func (l *Ledger) loadJudged(ctx context.Context, k runKey) (*Run, error) {
 
 // whyDead says why a running record's run cannot be running, or "" if that is
 // not known.
-func (l *Ledger) whyDead(ctx context.Context, run *Run) string {
+func (l *Ledger) whyDead(ctx context.Context, k runKey, run *Run) string {
 	if m := l.config.Machine; m.knows(run.Process) {
 		if m.Gone(run.Process) {
 			return fmt.Sprintf("process %d on %s is gone", run.Process.PID, run.Host)
 		}
 		return ""
 	}
-	if run.Unleased {
+	// An unreadable record may not know the whole name of its environment.
+	if run.Unleased || escape(run.Environment) != k.environment {
 		return ""
 	}
 	state, _, err := l.readLease(ctx, run.Environment)
@@ -283,7 +284,8 @@ func (l *Ledger) MarkInterrupted(ctx context.Context, id, why string) error {
 	}
 	run = interrupted(run, why)
 	run.Finished = l.config.Now().UTC()
-	if err := l.storeRun(ctx, run, nil); err != nil {
+	// Under the names that it had: an unreadable record does not tell them.
+	if err := l.storeRunAs(ctx, k.with(Interrupted), run, nil); err != nil {
 		return fmt.Errorf("mark run %s interrupted: %w", id, err)
 	}
 	return nil

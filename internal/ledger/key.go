@@ -5,6 +5,7 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"fmt"
+	"net/url"
 	"strings"
 	"time"
 
@@ -61,6 +62,15 @@ func escape(name string) string {
 	return b.String()[:longest-20] + "~" + hex.EncodeToString(sum[:8])
 }
 
+// unescape undoes escape, but for a name that was cut: that one stays as it is,
+// which no whole name does.
+func unescape(escaped string) string {
+	if name, err := url.PathUnescape(escaped); err == nil && escape(name) == escaped {
+		return name
+	}
+	return escaped
+}
+
 // runKey is what the name of a record tells without reading it.
 type runKey struct {
 	key         string
@@ -68,6 +78,11 @@ type runKey struct {
 	environment string // escaped
 	operation   envdb.Operation
 	outcome     Outcome
+}
+
+// with returns the key of another record of the same run.
+func (k runKey) with(o Outcome) string {
+	return strings.TrimSuffix(k.key, string(k.outcome)) + string(o)
 }
 
 func (l *Ledger) runsPrefix() string { return l.project + "/runs/" }

@@ -28,6 +28,11 @@ func decode(raw []byte) (*Run, error) {
 // storeRun writes the record and log of a run that has ended, and then removes
 // its other records. Done again, it changes nothing.
 func (l *Ledger) storeRun(ctx context.Context, run *Run, log []byte) error {
+	return l.storeRunAs(ctx, l.recordKey(run), run, log)
+}
+
+// storeRunAs is storeRun for a run whose record has that key.
+func (l *Ledger) storeRunAs(ctx context.Context, key string, run *Run, log []byte) error {
 	raw, err := encode(run)
 	if err != nil {
 		return err
@@ -37,7 +42,7 @@ func (l *Ledger) storeRun(ctx context.Context, run *Run, log []byte) error {
 			return err
 		}
 	}
-	if err := l.putSealed(ctx, l.recordKey(run), raw); err != nil {
+	if err := l.putSealed(ctx, key, raw); err != nil {
 		return err
 	}
 	return l.removeLesserRecords(ctx, run)
@@ -90,7 +95,7 @@ func (l *Ledger) load(ctx context.Context, k runKey) (*Run, error) {
 		run, err := l.openRecord(k.key, raw)
 		if err != nil { // do not let one hide the others
 			return &Run{
-				ID: k.id, Environment: k.environment, Operation: k.operation, Outcome: k.outcome,
+				ID: k.id, Environment: unescape(k.environment), Operation: k.operation, Outcome: k.outcome,
 				Started: k.started(), Error: fmt.Sprintf("the record %s is unreadable: %v", k.key, err),
 			}, nil
 		}

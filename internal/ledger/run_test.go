@@ -300,6 +300,56 @@ func TestUnreadableRecordHidesNoOther(t *testing.T) {
 	}
 }
 
+// A record that cannot be read keeps the name of its environment, and what is
+// written in its place is found under the same name.
+func TestUnreadableRecordKeepsItsName(t *testing.T) {
+	t.Parallel()
+	for name, env := range map[string]string{
+		"plain": "prod-copy", "escaped": "übung.neu", "cut": strings.Repeat("ü", 31), "a percent sign": "%41",
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			synctest.Test(t, func(t *testing.T) {
+				st := &memory{}
+				east, west := on("east", st), on("west", st)
+				run := mirror
+				run.Environment, run.ID = env, east.NewRunID()
+				lease, err := east.Exclude(t.Context(), env, claim(run.ID))
+				if err != nil {
+					t.Fatal(err)
+				}
+				r := begin(t, east, run)
+				defer finish(t, r, nil)
+				whole := st.keys("acme/runs/")[0]
+				put(t, st, whole, []byte("{"))
+				look := func(want ledger.Outcome) {
+					t.Helper()
+					runs, err := west.Runs(t.Context(), ledger.Filter{Environment: env})
+					if err != nil || len(runs) != 1 || runs[0].Outcome != want || !strings.Contains(runs[0].Error, "unreadable") {
+						t.Fatalf("got %+v, %v; want one unreadable run that is %s", runs, err, want)
+					}
+					if got := runs[0].Environment; got != env && name != "cut" {
+						t.Errorf("got environment %q, want %q", got, env)
+					}
+				}
+				look(ledger.Running)
+				release(t, lease)
+				if name != "cut" {
+					look(ledger.Interrupted)
+				}
+				if err := west.MarkInterrupted(t.Context(), run.ID, "its process is gone"); err != nil {
+					t.Fatal(err)
+				}
+				look(ledger.Interrupted)
+				want := strings.TrimSuffix(whole, "running") + "interrupted"
+				if got := st.keys("acme/runs/"); len(got) != 1 || got[0] != want {
+					t.Errorf("the store has %q, want %q", got, want)
+				}
+			})
+		})
+	}
+}
+
 func TestLogIsKeptSealedAndWithoutRows(t *testing.T) {
 	t.Parallel()
 	// What is sealed for one key opens under that key alone.
