@@ -70,16 +70,23 @@ func (m *Manager) takeBackup(ctx context.Context, x *execution, repository *back
 		return nil, joinCleanup(err, ctx, writer.Abort)
 	}
 	if err := m.recordIdentity(ctx, x, repository, env, manifest.Source); err != nil {
-		return nil, fmt.Errorf("backup %s is whole, but record where it came from: %w", manifest.ID, err)
+		return nil, wholeBut(env, manifest, "record where it came from", err)
 	}
 	if req.Pin {
 		x.step("pin")
 		if err := repository.Pin(ctx, env.Name, manifest.ID, req.Note); err != nil {
-			return nil, fmt.Errorf("backup %s is whole, but pin it: %w", manifest.ID, err)
+			return nil, wholeBut(env, manifest, "pin it", err)
 		}
 	}
 	x.facts("backup", manifest.ID, "bytes", manifest.Totals.LogicalBytes, "stored", manifest.Totals.StoredBytes)
 	return &BackupResult{Manifest: *manifest, Run: x.id(), Pinned: req.Pin, Elapsed: m.now().Sub(started)}, nil
+}
+
+// wholeBut is the error of what comes after a backup: it is there, whatever the
+// store says of its last call.
+func wholeBut(env config.Environment, manifest *backup.Manifest, what string, err error) error {
+	return envdb.Fail(nil, "backup %s is whole, but %s: %w", manifest.ID, what, err).
+		WithState("backup %s of %s is whole and can be restored", manifest.ID, env.Name)
 }
 
 // fill reads the database into the writer and commits.

@@ -65,3 +65,15 @@ func TestDoctorFindsWhatIsOneTooMany(t *testing.T) {
 		t.Errorf("cleaned, there is %s", got)
 	}
 }
+
+// A backup that was whole, and then could not record where it came from, said
+// in the store's words that nothing was changed.
+func TestWholeThoughNotRecorded(t *testing.T) {
+	t.Parallel()
+	s := sourceOnly(t)
+	dies := &faultyStore{Store: s.store, kind: down, at: func(now step) bool { return strings.Contains(now.text, "/marks/prod/identity") }}
+	err := s.do(t.Context(), dies, command{Operation: "backup", Environment: "prod"})
+	if state, _ := envdb.Advice(err); err == nil || !strings.Contains(state, "is whole and can be restored") {
+		t.Errorf("got %s", problem(err))
+	}
+}

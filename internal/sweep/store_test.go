@@ -30,7 +30,7 @@ const (
 )
 
 // errInjected is the fault: as a store says it, with what to do.
-var errInjected = envdb.Fail(envdb.ErrUnreachable, "injected fault").WithNext("look at the store")
+var errInjected = envdb.Fail(envdb.ErrUnreachable, "injected fault").WithState("nothing was changed").WithNext("look at the store")
 
 // fits reports whether a store call can fail in this way.
 func (k kind) fits(call step) bool {
