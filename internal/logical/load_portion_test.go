@@ -34,10 +34,15 @@ INSERT INTO ranged SELECT i, repeat(md5(i::text), 8) FROM generate_series(1, 160
 CREATE TABLE hashed (feels mood, id int, body text) PARTITION BY HASH (feels);
 CREATE TABLE hashed_0 PARTITION OF hashed FOR VALUES WITH (MODULUS 2, REMAINDER 0);
 CREATE TABLE hashed_1 PARTITION OF hashed FOR VALUES WITH (MODULUS 2, REMAINDER 1);
-INSERT INTO hashed SELECT (ARRAY['sad', 'glad'])[1 + i % 2]::mood, i, repeat(md5(i::text), 8) FROM generate_series(1, 16000) i;`
+INSERT INTO hashed SELECT (ARRAY['sad', 'glad'])[1 + i % 2]::mood, i, repeat(md5(i::text), 8) FROM generate_series(1, 16000) i;
+DO $$ DECLARE t regclass; BEGIN
+	FOR t IN SELECT oid FROM pg_class WHERE relnamespace = 'public'::regnamespace AND relkind = 'r' LOOP
+		EXECUTE format('ALTER TABLE %s SET (autovacuum_enabled = off)', t);
+	END LOOP;
+END $$;`
 
 // frozenQuery lists the tables of which every page is visible to everyone,
-// which ANALYZE has counted: nothing has vacuumed them.
+// which ANALYZE has counted: nothing vacuums them.
 const frozenQuery = `SELECT string_agg(relname, ' ' ORDER BY relname) FROM pg_class
 	WHERE relnamespace = 'public'::regnamespace AND relkind = 'r' AND relpages > 0 AND relallvisible = relpages`
 
