@@ -19,17 +19,14 @@ func writeIdentity(path, what string) (seal.Identity, error) {
 	if err != nil {
 		return identity, err
 	}
-	file, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
+	err = writeNew(path, identityText(identity, what))
 	if errors.Is(err, fs.ErrExist) {
 		return identity, envdb.Fail(envdb.ErrPreflight, "%s is there already; no key is written over", path).
 			WithState("nothing was changed").WithNext("name another file")
 	}
 	if err != nil {
-		return identity, envdb.Fail(envdb.ErrPreflight, "write a key: %w", err).WithState("nothing was changed").WithNext("name a file in a directory that is there and that you may write to")
-	}
-	_, err = file.WriteString(identityText(identity, what))
-	if err = errors.Join(err, file.Sync(), file.Close()); err != nil {
-		return identity, errors.Join(fmt.Errorf("write a key: %w", err), os.Remove(path))
+		return identity, envdb.Fail(envdb.ErrPreflight, "write a key: %w", err).WithState("nothing was changed").
+			WithNext("name a file in a directory that is there and that you may write to")
 	}
 	return identity, nil
 }

@@ -49,6 +49,10 @@ func TestMain(m *testing.M) {
 //	same SERVER             the database is the same as prod's, all of it
 //	user ACTION…            use the S3 keys of a new user who may do this with
 //	                        the script's bucket; owner goes back to its owner
+//	roles PREFIX PROJECT R=P…  make users who may do what docs/policies/P.json says
+//	as ROLE                 use the S3 keys of such a user
+//	ask STATUS METHOD KEY R…  what the S3 server answers such users' requests
+//	refused PREFIX PROJECT P WORDS  the S3 server does not take a policy
 //
 // The variable S3_BUCKET names an empty bucket of the script's own, S3_ENDPOINT
 // the server, and the owner's keys are where AWS's chain finds them.
@@ -64,7 +68,7 @@ func TestScripts(t *testing.T) {
 			return nil
 		},
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
-			"run": runCommand, "secret": secretCommand, "sql": sqlCommand, "rows": rowsCommand, "flip": flipCommand, "pick": pickCommand, "json": jsonCommand, "await": awaitCommand, "user": userCommand, "owner": ownerCommand, "server": serverCommand, "same": sameCommand,
+			"run": runCommand, "secret": secretCommand, "sql": sqlCommand, "rows": rowsCommand, "flip": flipCommand, "pick": pickCommand, "json": jsonCommand, "await": awaitCommand, "user": userCommand, "owner": ownerCommand, "server": serverCommand, "same": sameCommand, "roles": rolesCommand, "as": asCommand, "ask": askCommand, "refused": refusedCommand,
 		},
 	})
 }
@@ -78,6 +82,7 @@ type scene struct {
 	variables map[string]string
 	s3        *s3test.Server
 	bucket    string
+	roles     map[string]s3test.User
 }
 
 type sceneKey struct{}
@@ -89,6 +94,7 @@ func newScene(t testing.TB, prod, copies *pgtest.Server, buckets *s3test.Server)
 		databases: map[string]string{"prod": prod.CreateDatabase(t), "copy": copies.CreateDatabase(t)},
 		passwords: []string{prod.Password(), copies.Password()},
 		variables: map[string]string{},
+		roles:     map[string]s3test.User{},
 		s3:        buckets,
 		bucket:    buckets.Bucket(t),
 	}

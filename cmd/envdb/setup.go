@@ -312,14 +312,10 @@ func (s *setup) write() error {
 	if err != nil {
 		return err
 	}
-	file, err := os.OpenFile(s.result.Config, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
-	if err != nil {
+	if err := writeNew(s.result.Config, string(text)); err != nil {
 		return envdb.Fail(envdb.ErrPreflight, "write the configuration: %w", err).
 			WithState("the repository is ready, and this machine's key is in its place").WithNext("the same envdb init again, or name another file with --config")
 	}
-	if _, err = file.Write(text); err != nil {
-		return errors.Join(fmt.Errorf("write the configuration: %w", err), file.Close(), os.Remove(s.result.Config))
-	}
 	s.result.Written = true
-	return file.Close()
+	return nil
 }
