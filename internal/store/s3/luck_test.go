@@ -2,15 +2,21 @@ package s3_test
 
 import (
 	"bytes"
+	"context"
 	"errors"
+	"fmt"
 	"io"
 	"io/fs"
 	"log/slog"
 	"net"
+	"net/http"
+	"net/http/httptest"
 	"os"
 	"strings"
 	"testing"
 	"time"
+
+	"golang.org/x/sync/errgroup"
 
 	"github.com/envdb/envdb"
 	"github.com/envdb/envdb/internal/s3test"
@@ -127,16 +133,33 @@ func TestBadLuck(t *testing.T) {
 		c.Endpoint = "http://envdb-test.invalid"
 		wantEvery(t, open(t, c), envdb.ErrUnreachable, "store.endpoint")
 	})
-	t.Run("not S3 at all", func(t *testing.T) {
-		t.Parallel()
-		c := config()
-		c.Endpoint = server.URL() + "/some/page"
-		everyCall(t, open(t, c), func(verb string, err error) {
-			if err == nil || errors.Is(err, fs.ErrNotExist) && verb != "get" {
-				t.Errorf("%s: got %v", verb, err)
+	for name, answer := range map[string]http.HandlerFunc{
+		"not S3, 404":    http.NotFound,
+		"not S3, a page": func(w http.ResponseWriter, _ *http.Request) { fmt.Fprint(w, "<html><body>Welcome!</body></html>") },
+		"not S3, silent": func(http.ResponseWriter, *http.Request) {},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			page := httptest.NewServer(answer)
+			t.Cleanup(page.Close)
+			c := config()
+			c.Endpoint, c.Patience.Unreachable = page.URL, 500*time.Millisecond
+			verbs := 0
+			everyCall(t, open(t, c), func(verb string, err error) {
+				verbs++
+				// A 200 without a body is all that S3 says to a delete.
+				if errors.Is(err, fs.ErrNotExist) || err == nil && verb != "delete" {
+					t.Errorf("%s: got %v", verb, err)
+				}
+				if _, next := envdb.Advice(err); err != nil && !strings.Contains(next, "store.endpoint") {
+					t.Errorf("%s: got %v, next %q", verb, err, next)
+				}
+			})
+			if verbs != 5 {
+				t.Errorf("%d calls, want 5: one of them said nothing", verbs)
 			}
 		})
-	})
+	}
 }
 
 // Keys that may only read, or not delete, are told apart from broken ones.
@@ -219,12 +242,17 @@ func TestSlowUploads(t *testing.T) {
 	}{
 		{"stalls once", s3test.StallUpload, 1, 0, false},
 		{"stalls always", s3test.StallUpload, 0, 0, true},
-		{"slow but steady", s3test.Trickle, 1, 0, false},
+		{"slow but steady", s3test.Trickle, 0, 0, false},
 		{"too slow", s3test.Trickle, 0, 6 << 20, true},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			t.Parallel()
-			sc := newScene(t, func(config *s3.Config) { config.Patience.Unreachable, config.Patience.Rate = 2*time.Second, c.rate })
+			sc := newScene(t, watchful(c.fault), func(config *s3.Config) {
+				config.Patience.Unreachable, config.Patience.Rate = 3*time.Second, c.rate
+				if c.rate > 0 {
+					config.Patience.Stalled = 600 * time.Millisecond
+				}
+			})
 			sc.put(t, "other", "x", envdb.Condition{})
 			sc.proxy.FailFirst("UploadPart", c.times, c.fault)
 			begun := time.Now()
@@ -277,6 +305,97 @@ func TestServerRestarts(t *testing.T) {
 type readerFunc func([]byte) (int, error)
 
 func (f readerFunc) Read(p []byte) (int, error) { return f(p) }
+
+// A large object whose body fails, or whose context ends, leaves neither an
+// object nor parts.
+func TestAbandonedUploads(t *testing.T) {
+	t.Parallel()
+	broken := errors.New("broken")
+	for _, c := range []struct {
+		name string
+		end  func(stop func()) error
+		want error
+	}{
+		{"body fails", func(func()) error { return broken }, broken},
+		{"stopped", func(stop func()) error { stop(); return nil }, context.Canceled},
+		{"stopped, and then the body fails", func(stop func()) error { stop(); return broken }, broken},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			t.Parallel()
+			sc := newScene(t)
+			ctx, stop := context.WithCancel(t.Context())
+			defer stop()
+			body := io.MultiReader(strings.NewReader(strings.Repeat("x", 2*s3.PartSize+9)), readerFunc(func(p []byte) (int, error) {
+				return len(p), c.end(stop)
+			}))
+			if _, err := sc.Put(ctx, "k", body, envdb.IfAbsent()); !errors.Is(err, c.want) && !errors.Is(err, context.Canceled) {
+				t.Errorf("got %v, want %v", err, c.want)
+			}
+			if got := sc.content(t, "k"); got != "<none>" {
+				t.Errorf("got an object of %d bytes", len(got))
+			}
+			if n := sc.proxy.Counts(); n["CreateMultipartUpload"] != 1 || n["AbortMultipartUpload"] != 1 {
+				t.Errorf("calls: %v, want one upload begun and aborted", n)
+			}
+			sc.proxy.Skew(25 * time.Hour)
+			if left, err := sc.Leftovers(t.Context()); err != nil || len(left) != 0 {
+				t.Errorf("left %v, %v", left, err)
+			}
+		})
+	}
+}
+
+// A listing of several pages is in order, whole, or an error.
+func TestPages(t *testing.T) {
+	t.Parallel()
+	sc := newScene(t, func(c *s3.Config) { c.Prefix, c.Patience.Unreachable = "folder", 2*time.Second })
+	const keys = 1100
+	var group errgroup.Group
+	group.SetLimit(8)
+	for i := range keys {
+		group.Go(func() error {
+			_, err := sc.direct.Put(t.Context(), fmt.Sprintf("folder/p/%04d", i), strings.NewReader(""), envdb.Condition{})
+			return err
+		})
+	}
+	if err := group.Wait(); err != nil {
+		t.Fatal(err)
+	}
+	for _, c := range []struct {
+		fault s3test.Fault
+		times int
+		whole bool
+	}{{s3test.Pass, 0, true}, {s3test.ResetBody, 1, true}, {s3test.FewerKeys, 1, true}, {s3test.FewerKeys, 0, false}, {s3test.ShortBody, 0, false}, {s3test.Refused, 0, false}} {
+		page, failed := 0, 0
+		sc.proxy.Rule(func(call s3test.Call) s3test.Fault {
+			if call.Operation != "ListObjectsV2" {
+				return s3test.Pass
+			}
+			if page++; page == 1 {
+				return s3test.Pass
+			}
+			if failed++; c.times > 0 && failed > c.times {
+				return s3test.Pass
+			}
+			return c.fault
+		})
+		seen, last := 0, error(nil)
+		for object, err := range sc.List(t.Context(), "p/") {
+			if last != nil {
+				t.Fatalf("%s: it went on after an error", c.fault)
+			}
+			if last = err; err == nil {
+				if want := fmt.Sprintf("p/%04d", seen); object.Key != want {
+					t.Fatalf("%s: got %s, want %s", c.fault, object.Key, want)
+				}
+				seen++
+			}
+		}
+		if c.whole != (last == nil) || c.whole && seen != keys {
+			t.Errorf("%s, %d times: got %d keys, %v", c.fault, c.times, seen, last)
+		}
+	}
+}
 
 // Parts of a writer that died are found when they are a day old, and removed.
 func TestLeftovers(t *testing.T) {

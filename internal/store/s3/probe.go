@@ -123,7 +123,7 @@ func aboutClock(before, after, theirs time.Time) (string, error) {
 	off := skew(before, after, theirs)
 	switch {
 	case off.Abs() >= mostSkew:
-		return "", fmt.Errorf("this machine's clock is %s off the endpoint's, which refuses more than %s: set it, e.g. with timedatectl set-ntp true", off, mostSkew)
+		return "", fmt.Errorf("this machine's clock is %s off the endpoint's, which refuses more than %s: set it, e.g. with timedatectl set-ntp true", off.Round(time.Minute), mostSkew)
 	case off.Abs() > time.Minute:
 		return fmt.Sprintf("this machine's clock is %s off the endpoint's", off), nil
 	}

@@ -54,8 +54,13 @@ var advices = map[string]advice{
 		"make room or raise the quota, then run it again; envdb expire deletes what the policy no longer keeps"},
 	"EntityTooLarge": {envdb.ErrPreflight, "{endpoint} does not take objects or parts of this size", unchanged,
 		"set store.profile to the kind of endpoint that this is"},
+	notS3: {envdb.ErrPreflight, "{endpoint} does not answer as S3 does", unchanged,
+		"correct store.endpoint: it is the URL of the S3 service, without the bucket"},
 	"AccountProblem": {envdb.ErrPreflight, "the account is blocked", unchanged, "ask the endpoint's operator"},
 }
+
+// notS3 is what a 404 means that no S3 service gives.
+const notS3 = "envdb: not S3"
 
 // sameAs are other codes for the same.
 var sameAs = map[string]string{
@@ -70,7 +75,7 @@ var sameAs = map[string]string{
 var byStatus = map[int]string{
 	http.StatusForbidden: "AccessDenied", http.StatusUnauthorized: "AccessDenied", http.StatusInsufficientStorage: "QuotaExceeded",
 	http.StatusMovedPermanently: "PermanentRedirect", http.StatusTemporaryRedirect: "PermanentRedirect", http.StatusNotImplemented: "NotImplemented",
-	http.StatusRequestEntityTooLarge: "EntityTooLarge",
+	http.StatusRequestEntityTooLarge: "EntityTooLarge", http.StatusNotFound: notS3,
 }
 
 // adviceOn finds what to say of an answer.
@@ -93,7 +98,7 @@ func (s *Store) explain(op *operation, a answer, spent time.Duration) error {
 			WithNext("set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, AWS_PROFILE, or give this machine a role")
 	case a.status == http.StatusPreconditionFailed || a.code == "PreconditionFailed":
 		return fmt.Errorf("%s: %w", s.describe(op), envdb.ErrCondition)
-	case a.code == "NoSuchKey" || a.code == "NotFound" || a.code == noSuchUpload:
+	case a.code == "NoSuchKey" || a.code == noSuchUpload || op.name == "HeadObject" && a.status == http.StatusNotFound:
 		return &missingError{what: s.describe(op), code: a.code}
 	case a.class == throttled:
 		return envdb.Fail(envdb.ErrUnreachable, "%s: the endpoint has asked to slow down for %s (%s)", s.describe(op), spent.Round(time.Second), a.reason()).

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"sync"
 	"sync/atomic"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
@@ -33,6 +34,9 @@ type upload struct {
 	sent atomic.Int64 // bytes in parts
 	tag  envdb.Tag
 	err  error // of the request that decides
+	// failed keeps the error of the first of the parts under way that fails;
+	// what follows, the transfer manager does not call.
+	failed sync.Once
 }
 
 func (u *upload) operation(name string) *operation {
@@ -166,10 +170,12 @@ func (u *upload) UploadPart(ctx context.Context, in *s3.UploadPartInput, options
 		}
 		return out, err
 	})
-	if err == nil {
-		u.sent.Add(size)
+	if err != nil {
+		u.failed.Do(func() { u.err = err })
+		return nil, err
 	}
-	return out, err
+	u.sent.Add(size)
+	return out, nil
 }
 
 // CompleteMultipartUpload makes the parts an object. It never returns an

@@ -17,7 +17,7 @@ import (
 func TestSingleWriterContract(t *testing.T) {
 	t.Parallel()
 	storetest.Run(t, func(tb testing.TB) envdb.Store {
-		sc := newScene(tb, func(c *s3.Config) { c.SingleWriter, c.Prefix = "host-1", "folder" })
+		sc := newScene(tb, func(c *s3.Config) { c.SingleWriter, c.Prefix, c.Patience = "host-1", "folder", s3.Patience{} })
 		sc.proxy.FailAll(s3test.Unconditional)
 		return sc
 	})
