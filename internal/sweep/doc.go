@@ -9,7 +9,7 @@
 // undisturbed one got, and leave nothing behind? Last it prints how many faults
 // that were.
 //
-// `make test` fails every store call in every way and every statement in one
-// way, in turn; `make soak` every step in every way, and kills the process at
-// each. All of the package is tests.
+// `make test` fails every store call in one to three of the ways, in turn, and
+// every statement, of long operations every few, in one. `make soak` fails every
+// step in every way, and kills the process at each. All of the package is tests.
 package sweep

@@ -27,6 +27,9 @@ type operation struct {
 	// ways is in how many ways each store call fails in `make test`, and shards
 	// on how many scenes the faults are spread.
 	ways, shards int
+	// every is that every so manieth statement fails in `make test`: those that
+	// build do much the same, and take their time.
+	every int
 	// requests is that every so manieth request to a bucket fails in one way in
 	// `make test`; none if 0.
 	requests int
@@ -36,14 +39,14 @@ type operation struct {
 
 func operations() []operation {
 	return []operation{
-		{name: "backup", ways: 3, shards: 2, requests: 1, scene: sourceOnly, prepare: simply("backup", "prod"), state: newestBackup},
-		{name: "mirror", ways: 1, shards: 2, requests: 3, scene: mirrored, prepare: buildOther("mirror"), state: live, versions: "live previous"},
-		{name: "restore", ways: 1, shards: 2, scene: restored, prepare: buildOther("restore"), state: live, versions: "live previous"},
-		{name: "promote", ways: 3, shards: 1, scene: mirrored, prepare: promoteDark, state: live, versions: "live previous", once: true},
-		{name: "rollback", ways: 3, shards: 1, scene: mirrored, prepare: rollBack, state: live, versions: "live previous", once: true},
-		{name: "discard", ways: 3, shards: 1, scene: mirrored, prepare: discardDark, state: darkVersion, versions: "live previous", once: true},
-		{name: "clean", ways: 2, shards: 1, requests: 4, scene: littered, prepare: cleanUp, state: leftovers, versions: "live previous"},
-		{name: "verify", ways: 2, shards: 1, requests: 2, scene: mirrored, prepare: simply("verify", "prod"), state: marks},
+		{name: "backup", ways: 3, shards: 2, every: 2, requests: 1, scene: sourceOnly, prepare: simply("backup", "prod"), state: newestBackup},
+		{name: "mirror", ways: 1, shards: 2, every: 4, requests: 3, scene: mirrored, prepare: buildOther("mirror"), state: live, versions: "live previous"},
+		{name: "restore", ways: 1, shards: 2, every: 8, scene: restored, prepare: buildOther("restore"), state: live, versions: "live previous"},
+		{name: "promote", ways: 3, shards: 1, every: 1, scene: mirrored, prepare: promoteDark, state: live, versions: "live previous", once: true},
+		{name: "rollback", ways: 3, shards: 1, every: 1, scene: mirrored, prepare: rollBack, state: live, versions: "live previous", once: true},
+		{name: "discard", ways: 3, shards: 1, every: 1, scene: mirrored, prepare: discardDark, state: darkVersion, versions: "live previous", once: true},
+		{name: "clean", ways: 1, shards: 1, every: 2, requests: 4, scene: littered, prepare: cleanUp, state: leftovers, versions: "live previous"},
+		{name: "verify", ways: 2, shards: 1, every: 1, requests: 2, scene: mirrored, prepare: simply("verify", "prod"), state: marks},
 	}
 }
 

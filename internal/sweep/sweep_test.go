@@ -17,7 +17,7 @@ type fault struct {
 }
 
 // Everything that an operation does fails in turn: every call of a directory
-// store, and every statement. At any of them the process is killed, too.
+// store, and statements. At any of them the process is killed, too.
 func TestSweep(t *testing.T) {
 	t.Parallel()
 	for _, op := range operations() {
@@ -45,9 +45,8 @@ func TestSweep(t *testing.T) {
 	}
 }
 
-// In how many ways each step fails in `make test`, besides the operation's own
-// number for its store calls; and at how many steps it is killed. In `make
-// soak` it is all ways, and all steps.
+// In how many ways a statement fails in `make test`, and at how many steps an
+// operation is killed. In `make soak` it is all ways, and all steps.
 const (
 	statementWays    = 1
 	killedCalls      = 4
@@ -71,7 +70,10 @@ func (s *scene) faults(t *testing.T, op operation, sums *tallies) (all []fault) 
 		}
 	}
 	for i, at := range statements {
-		for _, k := range kindsFor(statementKinds, i, statementWays, func(k kind) bool { return k != hung || soak() || i%hangEvery == hangEvery-1 }) {
+		if i%op.every != 0 && !soak() {
+			continue
+		}
+		for _, k := range kindsFor(statementKinds, i/op.every, statementWays, func(k kind) bool { return k != hung || soak() || i/op.every%hangEvery == hangEvery-1 }) {
 			add(&sums.statements, at, k, s.failStatement)
 		}
 	}
