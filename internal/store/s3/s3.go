@@ -167,6 +167,7 @@ func (c Config) checkNames() error {
 // load reads AWS's default chain.
 func (s *Store) load(ctx context.Context) (aws.Config, error) {
 	loaded, err := config.LoadDefaultConfig(ctx,
+		config.WithLogger(sdkLog{s.log}), // given later, the chain of credentials would not know it
 		config.WithHTTPClient(newHTTPClient(s.patience.Stalled)),
 		config.WithRetryer(func() aws.Retryer { return aws.NopRetryer{} }), // retry.go decides
 	)
@@ -184,7 +185,6 @@ func (s *Store) load(ctx context.Context) (aws.Config, error) {
 		loaded.Region = s.traits.region
 	}
 	loaded.Credentials = namedCredentials{loaded.Credentials}
-	loaded.Logger = sdkLog{s.log}
 	return loaded, nil
 }
 
