@@ -99,7 +99,7 @@ func requestFaults() []requestFault {
 // requestBound is how long an operation may take that is told to slow down
 // for ever: the patience of the store for the call, and for each that tidies
 // up.
-const requestBound = 40 * time.Second
+const requestBound = 60 * time.Second
 
 // Every request to a bucket fails in turn.
 func TestSweepBucket(t *testing.T) {

@@ -11,7 +11,7 @@ import (
 )
 
 // bound is how long an operation may take with a fault.
-const bound = 45 * time.Second
+const bound = 90 * time.Second
 
 // undisturbed runs the operation twice on stores that only count, and returns
 // the steps that it took both times.

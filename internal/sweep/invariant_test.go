@@ -127,7 +127,7 @@ func (r *round) backupsAreWhole() {
 }
 
 // patience is how long what should be over may take to end.
-const patience = 10 * time.Second
+const patience = 30 * time.Second
 
 // connectionsGone waits until no connection is left at the proxy, nor at the
 // server.

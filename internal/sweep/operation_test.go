@@ -30,6 +30,9 @@ type operation struct {
 	// every is that every so manieth statement fails in `make test`: those that
 	// build do much the same, and take their time.
 	every int
+	// stops says that a Ctrl-C ends a statement that hangs at once. The session
+	// that swaps and drops lets one run for 30 s.
+	stops bool
 	// requests is that every so manieth request to a bucket fails in one way in
 	// `make test`; none if 0.
 	requests int
@@ -39,7 +42,7 @@ type operation struct {
 
 func operations() []operation {
 	return []operation{
-		{name: "backup", ways: 3, shards: 2, every: 2, requests: 1, scene: sourceOnly, prepare: simply("backup", "prod"), state: newestBackup},
+		{name: "backup", ways: 3, shards: 2, every: 2, stops: true, requests: 1, scene: sourceOnly, prepare: simply("backup", "prod"), state: newestBackup},
 		{name: "mirror", ways: 1, shards: 2, every: 4, requests: 3, scene: mirrored, prepare: buildOther("mirror"), state: live, versions: "live previous"},
 		{name: "restore", ways: 1, shards: 2, every: 8, scene: restored, prepare: buildOther("restore"), state: live, versions: "live previous"},
 		{name: "promote", ways: 3, shards: 1, every: 1, scene: mirrored, prepare: promoteDark, state: live, versions: "live previous", once: true},

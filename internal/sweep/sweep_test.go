@@ -53,10 +53,6 @@ const (
 	killedStatements = 6
 )
 
-// hangEvery is which statements may hang in `make test`. The session that
-// holds the lock lets a statement run for 30 s after a Ctrl-C.
-const hangEvery = 45
-
 // faults lists what is done to the operation.
 func (s *scene) faults(t *testing.T, op operation, sums *tallies) (all []fault) {
 	t.Helper()
@@ -73,7 +69,7 @@ func (s *scene) faults(t *testing.T, op operation, sums *tallies) (all []fault) 
 		if i%op.every != 0 && !soak() {
 			continue
 		}
-		for _, k := range kindsFor(statementKinds, i/op.every, statementWays, func(k kind) bool { return k != hung || soak() || i/op.every%hangEvery == hangEvery-1 }) {
+		for _, k := range kindsFor(statementKinds, i/op.every, statementWays, func(k kind) bool { return k != hung || soak() || op.stops }) {
 			add(&sums.statements, at, k, s.failStatement)
 		}
 	}

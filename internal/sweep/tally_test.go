@@ -64,7 +64,7 @@ func (y *tally) log(t *testing.T, what, steps string, kinds int) {
 	faults := y.failed + y.survived
 	t.Logf("sweep: %s: %d %s, %d kinds of fault: %d faults, %d failed cleanly, %d survived, %d missed (%s in the operation)",
 		what, y.steps, steps, kinds, faults, y.failed, y.survived, y.missed, y.took.Round(time.Millisecond))
-	if y.missed > 1+(faults+y.missed)/20 {
+	if y.missed > 2+(faults+y.missed)/10 {
 		t.Errorf("%s: %d of %d faults did not happen", what, y.missed, faults+y.missed)
 	}
 }
