@@ -17,7 +17,8 @@ type DamagedError struct {
 	Object      string         // key of the object that is damaged
 	Reason      error
 
-	recorded bool // a mark says so
+	unmarked error // why no mark says so, although one should
+	recorded bool  // a mark says so
 }
 
 // Error says which object of which backup is damaged, and how.
@@ -29,10 +30,19 @@ func (e *DamagedError) Error() string {
 func (e *DamagedError) Unwrap() []error {
 	advice := envdb.Fail(envdb.ErrVerification, "%s", e.Error()).
 		WithNext("take a new backup with `envdb backup %s`, use another one meanwhile, and see `envdb verify %s --read-data`", e.Environment, e.Environment)
-	if e.recorded {
+	switch {
+	case e.recorded:
 		advice = advice.WithState("the damage is recorded; the next backup does not refer to %s", e.Object)
+	case e.unmarked != nil:
+		advice = advice.WithState("%s", unrecorded(e.unmarked))
 	}
 	return []error{advice, e.Reason}
+}
+
+// unrecorded says what it means that damage could not be marked. The reason is
+// text only: that a mark was refused is not what happened to the object.
+func unrecorded(why error) string {
+	return fmt.Sprintf("the damage is not recorded, so the next backup may refer to what is damaged: %v", why)
 }
 
 // notDamage are the errors of the way to an object: credentials that expired

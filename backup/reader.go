@@ -170,11 +170,8 @@ func twice(read func() error) error {
 
 // damaged marks an object of a backup and returns the error that says so.
 func (r *Repository) damaged(ctx context.Context, m *Manifest, key, mark string, reason error) error {
-	merr := r.Mark(ctx, m.Environment, mark)
-	if merr != nil {
-		reason = errors.Join(reason, merr)
-	}
-	return &DamagedError{Environment: m.Environment, Backup: m.ID, Object: key, Reason: reason, recorded: merr == nil}
+	unmarked := r.Mark(ctx, m.Environment, mark)
+	return &DamagedError{Environment: m.Environment, Backup: m.ID, Object: key, Reason: reason, recorded: unmarked == nil, unmarked: unmarked}
 }
 
 // readSpan reads exactly the given bytes of an object, in buf's memory if they

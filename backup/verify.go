@@ -36,6 +36,9 @@ type VerifyReport struct {
 	Bytes       int64            `json:"bytes"`  // that were read, as stored
 	// Bad lists the keys of objects that are damaged or missing.
 	Bad []string `json:"bad"`
+	// Unrecorded says why damage that was found is not marked, so that the next
+	// backup does not know of it, e.g. with credentials that only read.
+	Unrecorded string `json:"unrecorded,omitempty"`
 }
 
 // VerifiedBackup is what a verification found of one backup.
@@ -61,15 +64,21 @@ func (v VerifyReport) Err() error {
 	if len(damaged) == 0 {
 		return nil
 	}
-	return envdb.Fail(envdb.ErrVerification, "%d of %d backups of %s are damaged: %v", len(damaged), len(v.Backups), v.Environment, damaged).
+	found := envdb.Fail(envdb.ErrVerification, "%d of %d backups of %s are damaged: %v", len(damaged), len(v.Backups), v.Environment, damaged)
+	if v.Unrecorded != "" {
+		return found.WithState("%s", v.Unrecorded).
+			WithNext("run `envdb verify %s` where the damage can be recorded, then `envdb backup %s`", v.Environment, v.Environment)
+	}
+	return found.
 		WithState("the damage is recorded; the next backup does not refer to what is damaged").
 		WithNext("take a new backup with `envdb backup %s`", v.Environment)
 }
 
 // Verify checks one backup of an environment, or all of them if id is empty:
 // that the manifest and the index are whole, that every pack exists in its
-// full size and, if asked, every chunk. What is damaged is marked and stands in
-// the report; the error says why the verification could not be carried out.
+// full size and, if asked, every chunk. What is damaged is marked, if that is
+// allowed, and stands in the report; the error says why the verification could
+// not be carried out.
 func (r *Repository) Verify(ctx context.Context, env string, id envdb.BackupID, opts VerifyOptions) (VerifyReport, error) {
 	backups, err := r.toVerify(ctx, env, id)
 	if err != nil {
@@ -121,6 +130,8 @@ type verification struct {
 	packs  map[PackID]string             // what is wrong with a pack, or ""
 	chunks map[PackID]map[int32]check    // to be read, by their ordinals
 	done   struct{ chunks, bytes int64 } // that were read
+
+	unmarked error // why something damaged is not marked
 }
 
 // check is a chunk to be read.
@@ -143,7 +154,7 @@ func (v *verification) catalogue(ctx context.Context, b Backup) error {
 		var damaged *DamagedError
 		if errors.As(err, &damaged) {
 			v.fault(m.ID, damaged.Object, fmt.Sprintf("%s: %v", damaged.Object, damaged.Reason))
-			return nil
+			return v.leaveUnmarked(ctx, damaged.unmarked)
 		}
 		if err != nil {
 			return err
@@ -221,7 +232,19 @@ func (v *verification) badPack(ctx context.Context, id PackID, fault error) erro
 	if known {
 		return nil
 	}
-	return v.repo.Mark(ctx, v.env, markBadPack+"/"+id.String())
+	return v.leaveUnmarked(ctx, v.repo.Mark(ctx, v.env, markBadPack+"/"+id.String()))
+}
+
+// leaveUnmarked notes why damage could not be marked, if that is so. The
+// damage is what was asked for: it must not be hidden by this.
+func (v *verification) leaveUnmarked(ctx context.Context, why error) error {
+	if why == nil || ctx.Err() != nil {
+		return ctx.Err()
+	}
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	v.unmarked = cmp.Or(v.unmarked, why)
+	return nil
 }
 
 // read reads every noted chunk once, in the order in which they lie.
@@ -311,5 +334,8 @@ func (v *verification) report(backups []Backup) VerifyReport {
 		report.Bad = append(report.Bad, key)
 	}
 	slices.Sort(report.Bad)
+	if v.unmarked != nil {
+		report.Unrecorded = unrecorded(v.unmarked)
+	}
 	return report
 }
