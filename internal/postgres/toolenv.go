@@ -83,6 +83,11 @@ func (s settings) environment(config *pgconn.Config) []string {
 		}
 	}
 	s["options"] = strings.TrimSpace(options)
+	// libpq waits for ever for a server that takes the connection and then says
+	// nothing.
+	if s["connect_timeout"] == "" {
+		s["connect_timeout"] = strconv.Itoa(int(connectPatience.Seconds()))
+	}
 
 	// pgx does not encrypt with GSSAPI, so neither shall they.
 	env := []string{"PGGSSENCMODE=disable", "PGCLIENTENCODING=UTF8"}

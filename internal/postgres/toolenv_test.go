@@ -136,3 +136,21 @@ func write(t *testing.T, path, text string) {
 		t.Fatal(err)
 	}
 }
+
+// pg_dump waited for ever for a server that took its connection and said
+// nothing; the fault sweep found it.
+func TestToolsDoNotWaitForEver(t *testing.T) {
+	t.Parallel()
+	for url, want := range map[envdb.ConnString]string{
+		"postgres://u@127.0.0.1/db":                   "PGCONNECT_TIMEOUT=10",
+		"postgres://u@127.0.0.1/db?connect_timeout=3": "PGCONNECT_TIMEOUT=3",
+	} {
+		env, err := postgres.ToolEnv(url)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if !slices.Contains(env, want) {
+			t.Errorf("%s gives %q, want %s", url, env, want)
+		}
+	}
+}

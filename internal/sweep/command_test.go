@@ -63,11 +63,46 @@ func (c command) run(ctx context.Context, m *manager.Manager, st envdb.Store) (e
 	case "verify":
 		_, err = m.Verify(ctx, manager.VerifyRequest{Environment: c.Environment, ReadData: true})
 	case "clean":
-		_, err = m.Doctor(ctx, st, manager.DoctorRequest{Clean: true})
+		_, err = m.Doctor(ctx, attic{st}, manager.DoctorRequest{Clean: true})
 	default:
 		err = fmt.Errorf("there is no %q", c.Operation)
 	}
 	return err
+}
+
+// attic is a store of which the doctor can ask for half-written files, as the
+// one of cmd/envdb.
+type attic struct{ envdb.Store }
+
+// Unfinished implements manager.Attic.
+func (a attic) Unfinished(ctx context.Context) (manager.Unfinished, error) {
+	if d, ok := a.directory(); ok {
+		return counted(d.Leftovers(ctx))
+	}
+	return manager.Unfinished{}, nil
+}
+
+// RemoveUnfinished implements manager.Attic.
+func (a attic) RemoveUnfinished(ctx context.Context) (manager.Unfinished, error) {
+	if d, ok := a.directory(); ok {
+		return counted(d.Clean(ctx))
+	}
+	return manager.Unfinished{}, nil
+}
+
+func (a attic) directory() (*dir.Store, bool) {
+	if faulty, ok := a.Store.(*faultyStore); ok {
+		return attic{faulty.Store}.directory()
+	}
+	d, ok := a.Store.(*dir.Store)
+	return d, ok
+}
+
+func counted(files []dir.Leftover, err error) (found manager.Unfinished, _ error) {
+	for _, f := range files {
+		found.Files, found.Bytes = found.Files+1, found.Bytes+f.Size
+	}
+	return found, err
 }
 
 // victimVariable tells this test binary to be the victim of a kill, and of

@@ -70,6 +70,9 @@ func (m message) thatFails() message {
 // ready for more, or waits for data, or sends some.
 func (m message) endsAnswer() bool { return bytes.IndexByte([]byte("ZGHW"), m.kind()) >= 0 }
 
+// asksWho reports whether the server wants a password before it does anything.
+func (m message) asksWho() bool { return m.kind() == 'R' && binary.BigEndian.Uint32(m[5:]) != 0 }
+
 // injectedError is what a server says whose disk is full.
 func injectedError() message {
 	return newMessage('E', []byte("SERROR\x00VERROR\x00C53100\x00Minjected fault\x00\x00"))

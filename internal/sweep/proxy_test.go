@@ -336,7 +336,7 @@ func (c *pipe) answers(in *bufio.Reader) {
 			m = injectedError()
 		}
 		c.mu.Unlock()
-		if swallow {
+		if swallow && !m.asksWho() {
 			if m.endsAnswer() {
 				c.hasAnswered()
 				return
