@@ -110,12 +110,8 @@ func (b *Reader) read(ctx context.Context, ref Ref, buf []byte) ([]byte, error) 
 	var plain []byte
 	err := twice(func() (err error) {
 		*frame, err = b.repo.readSpan(ctx, key, envdb.Span{Offset: ref.Offset, Length: ref.Length}, *frame)
-		if err != nil {
-			return err
-		}
-		open, err := b.repo.codec.unseal(*frame, spot{object: key, ordinal: int64(ref.Index)})
 		if err == nil {
-			plain, err = b.repo.codec.unframe(buf, open, ref.Size, ref.SHA256)
+			plain, err = b.check(*frame, key, ref, buf)
 		}
 		return err
 	})

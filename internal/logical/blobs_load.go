@@ -46,7 +46,7 @@ func (d *loader) planLargeObjects(ctx context.Context) ([]*step, error) {
 
 // eachLargeObject calls f with batches of the large objects of the backup.
 func (d *loader) eachLargeObject(ctx context.Context, f func([]LargeObject) error) error {
-	in := &chunkStream{ctx: ctx, reader: d.reader, refs: d.reader.Chunks(PartBlobMetadata)}
+	in := &chunkStream{ctx: ctx, reader: d.reader, runs: backup.Runs(d.reader.Chunks(PartBlobMetadata), runMost)}
 	defer func() { _ = in.finish() }() // Decode has returned its error
 	lines := json.NewDecoder(in)
 	var batch []LargeObject

@@ -31,6 +31,9 @@ type ChunkReader interface {
 	Chunks(part string) []backup.Ref
 	// Fetch returns a chunk's verified content, in buf if it is large enough.
 	Fetch(ctx context.Context, ref backup.Ref, buf []byte) ([]byte, error)
+	// FetchRun returns the verified contents of a run of [backup.Runs], joined,
+	// in buf if it is large enough.
+	FetchRun(ctx context.Context, run []backup.Ref, buf []byte) ([]byte, error)
 }
 
 // ReadCatalogue reads the catalogue of a backup.

@@ -8,6 +8,7 @@ import (
 	"log/slog"
 
 	"github.com/envdb/envdb"
+	"github.com/envdb/envdb/backup"
 	"github.com/envdb/envdb/internal/logical/archive"
 )
 
@@ -188,7 +189,7 @@ func readArchive(ctx context.Context, r ChunkReader) (*archive.Archive, error) {
 		return nil, envdb.Fail(envdb.ErrVerification, "the backup has no schema").
 			WithNext("run `envdb verify` on the environment, and use another backup")
 	}
-	in := &chunkStream{ctx: ctx, reader: r, refs: refs}
+	in := &chunkStream{ctx: ctx, reader: r, runs: backup.Runs(refs, runMost)}
 	defer func() { _ = in.finish() }() // Read and Copy have returned its error
 	a, err := archive.Read(in)
 	if err == nil {

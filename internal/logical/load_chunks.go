@@ -14,8 +14,11 @@ const (
 	// is being sent, but each at least one chunk: a store far away answers
 	// slowly, not little at a time.
 	readAhead = 16 << 20
-	// fetchesAhead is how many chunks a stream fetches at once.
+	// fetchesAhead is how many runs of chunks a stream fetches at once.
 	fetchesAhead = 4
+	// runMost is what one request reads of chunks that lie behind one another:
+	// enough to make the way there cheap, and little enough to fetch ahead.
+	runMost = 4 << 20
 	// keptMemory is how much memory a session keeps from stream to stream.
 	keptMemory = 32 << 20
 )
@@ -25,18 +28,18 @@ const (
 type chunkStream struct {
 	ctx    context.Context // of the one operation that the stream belongs to
 	reader ChunkReader
-	refs   []backup.Ref // that are still to be fetched
-	most   int64        // bytes to fetch ahead, if that is more than one chunk
+	runs   [][]backup.Ref // that are still to be fetched
+	most   int64          // bytes to fetch ahead, if that is more than one run
 
 	mu      sync.Mutex // held by Read; a cancelled COPY may leave its last one behind
-	rest    []byte     // of the current chunk
-	current []byte     // memory of the current chunk
-	free    [][]byte   // memory that holds no chunk
+	rest    []byte     // of the current run
+	current []byte     // memory of the current run
+	free    [][]byte   // memory that holds no run
 	ahead   []fetch    // under way, in order
 	err     error      // the first error of a fetch, or io.EOF
 }
 
-// fetch is a chunk on its way.
+// fetch is a run of chunks on its way.
 type fetch struct {
 	size int64
 	done chan fetched
@@ -64,7 +67,7 @@ func (s *chunkStream) Read(p []byte) (int, error) {
 	return n, nil
 }
 
-// advance makes the next chunk the current one and begins to fetch others.
+// advance makes the next run the current one and begins to fetch others.
 func (s *chunkStream) advance() error {
 	s.fetchAhead()
 	if len(s.ahead) == 0 {
@@ -87,27 +90,27 @@ func (s *chunkStream) fetchAhead() {
 	for _, f := range s.ahead {
 		size += f.size
 	}
-	for len(s.refs) > 0 && len(s.ahead) < fetchesAhead {
-		if size += s.refs[0].Size; size > s.most && len(s.ahead) > 0 {
+	for len(s.runs) > 0 && len(s.ahead) < fetchesAhead {
+		if size += sizeOf(s.runs[0]); size > s.most && len(s.ahead) > 0 {
 			return
 		}
-		s.ahead = append(s.ahead, s.fetch(s.refs[0]))
-		s.refs = s.refs[1:]
+		s.ahead = append(s.ahead, s.fetch(s.runs[0]))
+		s.runs = s.runs[1:]
 	}
 }
 
-// fetch gets a chunk in the background, into free memory if that is large
+// fetch gets a run in the background, into free memory if that is large
 // enough.
-func (s *chunkStream) fetch(ref backup.Ref) fetch {
+func (s *chunkStream) fetch(run []backup.Ref) fetch {
 	var buf []byte
 	if n := len(s.free); n > 0 {
 		buf, s.free = s.free[n-1], s.free[:n-1]
 	}
-	f := fetch{ref.Size, make(chan fetched, 1)}
+	f := fetch{sizeOf(run), make(chan fetched, 1)}
 	go func() {
-		data, err := s.reader.Fetch(s.ctx, ref, buf)
+		data, err := s.reader.FetchRun(s.ctx, run, buf)
 		if err != nil {
-			err = fmt.Errorf("chunk %d of %s: %w", ref.Ordinal, ref.Part, err)
+			err = fmt.Errorf("%s from chunk %d: %w", run[0].Part, run[0].Ordinal, err)
 		}
 		f.done <- fetched{data, err}
 	}()
@@ -130,7 +133,7 @@ func (s *chunkStream) finish() error {
 	}
 	s.release(s.current)
 	// What the rest lies in may serve another stream from now on.
-	s.refs, s.ahead, s.current, s.rest = nil, nil, nil, nil
+	s.runs, s.ahead, s.current, s.rest = nil, nil, nil, nil
 	if s.err == nil || s.err == io.EOF {
 		s.err = io.EOF
 		return nil

@@ -26,7 +26,8 @@ type farAway struct {
 	largest int64
 }
 
-func (f *farAway) Fetch(_ context.Context, ref backup.Ref, buf []byte) ([]byte, error) {
+func (f *farAway) FetchRun(_ context.Context, run []backup.Ref, buf []byte) ([]byte, error) {
+	ref := run[0]
 	f.change(1, ref.Size)
 	defer f.change(-1, -ref.Size)
 	f.begun <- ref.Ordinal
@@ -46,12 +47,13 @@ func (f *farAway) change(n int, size int64) {
 	f.most, f.largest = max(f.most, f.running), max(f.largest, f.bytes)
 }
 
-func chunksOf(n int, size int64) []backup.Ref {
-	refs := make([]backup.Ref, n)
-	for i := range refs {
-		refs[i] = backup.Ref{Part: "table/public/t", Ordinal: uint64(i), Size: size}
+// runsOf returns runs of one chunk each.
+func runsOf(n int, size int64) [][]backup.Ref {
+	runs := make([][]backup.Ref, n)
+	for i := range runs {
+		runs[i] = []backup.Ref{{Part: "table/public/t", Ordinal: uint64(i), Size: size}}
 	}
-	return refs
+	return runs
 }
 
 func TestStreamFetchesAhead(t *testing.T) {
@@ -70,7 +72,7 @@ func TestStreamFetchesAhead(t *testing.T) {
 			t.Parallel()
 			const n = 5
 			far := &farAway{begun: make(chan uint64, n), let: make(chan struct{}, n)}
-			s := &chunkStream{ctx: t.Context(), reader: far, refs: chunksOf(n, tt.size), most: 16 << 20}
+			s := &chunkStream{ctx: t.Context(), reader: far, runs: runsOf(n, tt.size), most: 16 << 20}
 			all := make(chan []byte)
 			go func() {
 				data, _ := io.ReadAll(s)
@@ -118,9 +120,9 @@ func TestStreamReturnsTheFirstError(t *testing.T) {
 	for range 9 {
 		far.let <- struct{}{}
 	}
-	s := &chunkStream{ctx: t.Context(), reader: far, refs: chunksOf(9, 100), most: 16 << 20}
+	s := &chunkStream{ctx: t.Context(), reader: far, runs: runsOf(9, 100), most: 16 << 20}
 	_, err := io.ReadAll(s)
-	if end := s.finish(); err == nil || end == nil || !strings.Contains(end.Error(), "chunk 1 of table/public/t: pack 1 is damaged") {
+	if end := s.finish(); err == nil || end == nil || !strings.Contains(end.Error(), "table/public/t from chunk 1: pack 1 is damaged") {
 		t.Errorf("read: %v, finish: %v; want pack 1", err, end)
 	}
 	if far.running != 0 {
@@ -138,7 +140,7 @@ func TestStreamEndsEarly(t *testing.T) {
 	for range 9 {
 		far.let <- struct{}{}
 	}
-	s := &chunkStream{ctx: t.Context(), reader: far, refs: chunksOf(9, 100), most: 16 << 20}
+	s := &chunkStream{ctx: t.Context(), reader: far, runs: runsOf(9, 100), most: 16 << 20}
 	if _, err := s.Read(make([]byte, 10)); err != nil {
 		t.Fatal(err)
 	}

@@ -123,7 +123,7 @@ func (d *loader) copyPortion(ctx context.Context, s *session, p portion) error {
 
 // copyIn loads a run of chunks into a table by one COPY with further options.
 func (d *loader) copyIn(ctx context.Context, s *session, t Table, refs []backup.Ref, options string) error {
-	chunks := &chunkStream{ctx: ctx, reader: d.reader, refs: refs, most: readAhead / int64(d.Jobs), free: s.memory}
+	chunks := &chunkStream{ctx: ctx, reader: d.reader, runs: backup.Runs(refs, runMost), most: readAhead / int64(d.Jobs), free: s.memory}
 	tag, err := s.conn.PgConn().CopyFrom(ctx, &counted{framed(chunks, t.Format), d}, copyInSQL(t, options))
 	if fetch := chunks.finish(); fetch != nil {
 		// The server only says that the client gave up.

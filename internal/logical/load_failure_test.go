@@ -52,7 +52,7 @@ func TestLoadFailures(t *testing.T) {
 			},
 		},
 		{
-			name: "damaged chunk", want: []string{"load table public.parent", "chunk 0 of table/public/parent", "pack 7 is damaged"},
+			name: "damaged chunk", want: []string{"load table public.parent", "table/public/parent from chunk 0", "pack 7 is damaged"},
 			change: func(_ *logical.Catalogue, m *loadable, _ *logical.Loading) {
 				m.fetch = func(r backup.Ref) error {
 					if r.Part == "table/public/parent" {

@@ -25,6 +25,10 @@ func (l *loadable) Fetch(ctx context.Context, ref backup.Ref, buf []byte) ([]byt
 	return l.memory.Fetch(ctx, ref, buf)
 }
 
+func (l *loadable) FetchRun(ctx context.Context, run []backup.Ref, _ []byte) ([]byte, error) {
+	return joined(ctx, l.Fetch, run)
+}
+
 // takenFrom backs a database up into loadable.
 func takenFrom(t *testing.T, s *pgtest.Server, database string) (*loadable, *logical.Catalogue) {
 	t.Helper()

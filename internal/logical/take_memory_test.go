@@ -74,6 +74,23 @@ func (m *memory) Fetch(_ context.Context, ref backup.Ref, _ []byte) ([]byte, err
 	return m.chunks[ref.Part][ref.Ordinal].Data, nil
 }
 
+func (m *memory) FetchRun(ctx context.Context, run []backup.Ref, _ []byte) ([]byte, error) {
+	return joined(ctx, m.Fetch, run)
+}
+
+// joined fetches chunk after chunk.
+func joined(ctx context.Context, fetch func(context.Context, backup.Ref, []byte) ([]byte, error), run []backup.Ref) ([]byte, error) {
+	var all []byte
+	for _, ref := range run {
+		data, err := fetch(ctx, ref, nil)
+		if err != nil {
+			return nil, err
+		}
+		all = append(all, data...)
+	}
+	return all, nil
+}
+
 // content returns a part from its first byte to its last.
 func (m *memory) content(t *testing.T, part string) []byte {
 	t.Helper()
