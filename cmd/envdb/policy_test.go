@@ -91,7 +91,7 @@ func asCommand(ts *testscript.TestScript, _ bool, args []string) {
 
 // askCommand is the script command "ask STATUS METHOD KEY ROLE…": the S3 server
 // answers the roles' plain requests for an object of the bucket with that
-// status. A PUT stores a few bytes.
+// status, and what it says is in the file answer. A PUT stores a few bytes.
 func askCommand(ts *testscript.TestScript, _ bool, args []string) {
 	if len(args) < 4 {
 		ts.Fatalf("usage: ask STATUS METHOD KEY ROLE…")

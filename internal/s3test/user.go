@@ -37,12 +37,19 @@ type Statement struct {
 // nothing else. It replaces the bucket's policy.
 func (s *Server) User(t testing.TB, bucket string, may ...Statement) User {
 	t.Helper()
+	u := s.Stranger(t)
+	s.Allow(t, bucket, u, may...)
+	return u
+}
+
+// Stranger makes a user who may do nothing that a policy does not give them.
+func (s *Server) Stranger(t testing.TB) User {
+	t.Helper()
 	u := User{"user" + rand.Text()[:16], rand.Text()}
 	if err := s.CreateUser(t.Context(), u.AccessKey, u.SecretKey); err != nil {
 		t.Fatalf("s3test: %v", err)
 	}
 	s.keys.add(u.AccessKey, u.SecretKey)
-	s.Allow(t, bucket, u, may...)
 	return u
 }
 
@@ -78,31 +85,47 @@ func (s *Server) Allow(t testing.TB, bucket string, u User, may ...Statement) {
 	}
 	text, err := json.Marshal(policy)
 	if err == nil {
-		err = s.send(t, http.MethodPut, "/"+bucket+"?policy", text)
+		err = s.SetPolicy(t, bucket, text)
 	}
 	if err != nil {
-		t.Fatalf("s3test: set the policy: %v", err)
+		t.Fatalf("s3test: %v", err)
 	}
 }
 
-// send makes a request as the owner.
-func (s *Server) send(t testing.TB, method, path string, content []byte) error {
+// SetPolicy replaces the bucket's policy, in S3's own words. Its error is that
+// the server does not take it.
+func (s *Server) SetPolicy(t testing.TB, bucket string, policy []byte) error {
+	t.Helper()
+	status, said := s.Send(t, s.owner(), http.MethodPut, "/"+bucket+"?policy", policy)
+	if status >= 300 {
+		return fmt.Errorf("set the policy: %d: %s", status, said)
+	}
+	return nil
+}
+
+func (s *Server) owner() User {
+	access, secret := s.Keys()
+	return User{access, secret}
+}
+
+// Send makes a request as a user, and returns the answer's status and body.
+// The path begins with the bucket and may have a query.
+func (s *Server) Send(t testing.TB, as User, method, path string, content []byte) (status int, body []byte) {
+	t.Helper()
 	request, err := http.NewRequestWithContext(t.Context(), method, s.URL()+path, bytes.NewReader(content))
 	if err != nil {
-		return err
+		t.Fatalf("s3test: %v", err)
 	}
 	hash := sha256.Sum256(content)
 	request.Header.Set("X-Amz-Content-Sha256", hex.EncodeToString(hash[:]))
-	access, secret := s.Keys()
-	sign(request, access, secret, time.Now())
+	sign(request, as.AccessKey, as.SecretKey, time.Now())
 	response, err := http.DefaultClient.Do(request)
 	if err != nil {
-		return err
+		t.Fatalf("s3test: %v", err)
 	}
 	defer response.Body.Close()
-	if response.StatusCode >= 300 {
-		said, _ := io.ReadAll(response.Body) // the status is the error
-		return fmt.Errorf("%s: %s", response.Status, said)
+	if body, err = io.ReadAll(response.Body); err != nil {
+		t.Fatalf("s3test: read the answer to %s %s: %v", method, path, err)
 	}
-	return nil
+	return response.StatusCode, body
 }
