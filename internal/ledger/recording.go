@@ -232,7 +232,7 @@ func (r *Recording) save(ctx context.Context) error {
 	if !r.spooled {
 		err = r.put(ctx, &run, raw)
 		if err != nil && run.needsNoStore() && r.ledger.config.Spool != "" && ctx.Err() == nil {
-			r.ledger.config.Log.WarnContext(ctx, "the store is down; the run's record waits in the spool", "run", run.ID, "error", err)
+			r.ledger.config.Log.WarnContext(ctx, "the run's record cannot be stored now; it waits in the spool", "run", run.ID, "error", err)
 			r.spooled = true
 		}
 	}
