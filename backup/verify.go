@@ -15,8 +15,12 @@ import (
 	"github.com/envdb/envdb"
 )
 
-// verifyReaders is how many chunks are read at once.
-const verifyReaders = 4
+const (
+	// verifyReaders is how many runs of chunks are read at once.
+	verifyReaders = 4
+	// verifyRun is how much content one request reads.
+	verifyRun = 8 << 20
+)
 
 // VerifyOptions says how thoroughly backups are verified.
 type VerifyOptions struct {
@@ -247,19 +251,20 @@ func (v *verification) leaveUnmarked(ctx context.Context, why error) error {
 	return nil
 }
 
-// read reads every noted chunk once, in the order in which they lie.
+// read reads every noted chunk once, in the order in which they lie, those that
+// lie together by one request.
 func (v *verification) read(ctx context.Context) error {
 	chunks, total := v.toRead()
 	group, gctx := errgroup.WithContext(ctx)
 	group.SetLimit(verifyReaders)
 	var passed atomic.Int64
-	for _, c := range chunks {
+	for _, run := range Runs(chunks, verifyRun) {
 		if gctx.Err() != nil {
 			break // Wait says why
 		}
 		group.Go(func() error {
-			err := v.readChunk(gctx, c)
-			v.opts.Report.Send(envdb.Progress{Step: "verify data", Done: passed.Add(c.length), Total: total, Unit: "bytes"})
+			err := v.readRun(gctx, run)
+			v.opts.Report.Send(envdb.Progress{Step: "verify data", Done: passed.Add(storedSize(run)), Total: total, Unit: "bytes"})
 			return err
 		})
 	}
@@ -268,45 +273,75 @@ func (v *verification) read(ctx context.Context) error {
 
 // toRead returns the noted chunks of the packs that exist in their full size,
 // and their stored length.
-func (v *verification) toRead() (chunks []check, total int64) {
+func (v *verification) toRead() (chunks []Ref, total int64) {
 	for pack, noted := range v.chunks {
 		if v.packs[pack] != "" {
 			continue // marked already
 		}
 		for _, c := range noted {
-			chunks = append(chunks, c)
-			total += c.length
+			chunks = append(chunks, Ref{
+				Size: c.size, SHA256: c.sum, Offset: c.offset, Length: c.length, Index: int(c.index),
+				Pack: Pack{Backup: c.pack.Backup, Number: c.pack.Number},
+			})
 		}
 	}
-	slices.SortFunc(chunks, func(a, b check) int {
-		return cmp.Or(cmp.Compare(a.pack.Backup, b.pack.Backup), cmp.Compare(a.pack.Number, b.pack.Number), cmp.Compare(a.offset, b.offset))
+	slices.SortFunc(chunks, func(a, b Ref) int {
+		return cmp.Or(cmp.Compare(a.Pack.Backup, b.Pack.Backup), cmp.Compare(a.Pack.Number, b.Pack.Number), cmp.Compare(a.Offset, b.Offset))
 	})
-	return chunks, total
+	return chunks, storedSize(chunks)
 }
 
-func (v *verification) readChunk(ctx context.Context, c check) error {
+func storedSize(refs []Ref) int64 {
+	var n int64
+	for _, r := range refs {
+		n += r.Length
+	}
+	return n
+}
+
+// readRun reads and checks a run, and its chunks one by one if that finds
+// damage, so that it is known where.
+func (v *verification) readRun(ctx context.Context, run []Ref) error {
 	buf, _ := v.buffers.Get().(*[]byte)
 	if buf == nil {
 		buf = new([]byte)
 	}
 	defer v.buffers.Put(buf)
-	ref := Ref{
-		Size: c.size, SHA256: c.sum, Offset: c.offset, Length: c.length, Index: int(c.index),
-		Pack: Pack{Backup: c.pack.Backup, Number: c.pack.Number},
+	if len(run) > 1 {
+		plain, err := v.reader.readRun(ctx, run, sized(*buf, run))
+		if err == nil {
+			*buf = plain
+			v.count(run)
+			return nil
+		}
+		if !isDamage(err) {
+			return err
+		}
 	}
-	plain, err := v.reader.read(ctx, ref, *buf)
-	if isDamage(err) {
-		return v.badPack(ctx, c.pack, fmt.Errorf("chunk %d at byte %d: %w", c.index, c.offset, err))
+	for i, ref := range run {
+		plain, err := v.reader.read(ctx, ref, *buf)
+		if isDamage(err) {
+			err = v.badPack(ctx, ref.Pack.ID(), fmt.Errorf("chunk %d at byte %d: %w", ref.Index, ref.Offset, err))
+			if err != nil {
+				return err
+			}
+			continue
+		}
+		if err != nil {
+			return err
+		}
+		*buf = plain
+		v.count(run[i : i+1])
 	}
-	if err != nil {
-		return err
-	}
-	*buf = plain
+	return nil
+}
+
+// count notes chunks that were read and are whole.
+func (v *verification) count(refs []Ref) {
 	v.mu.Lock()
 	defer v.mu.Unlock()
-	v.done.chunks++
-	v.done.bytes += c.length
-	return nil
+	v.done.chunks += int64(len(refs))
+	v.done.bytes += storedSize(refs)
 }
 
 // report puts together what was found.
