@@ -40,6 +40,8 @@ type Call struct {
 	Key string
 	// Attempt counts the calls of this operation with this key from 1.
 	Attempt int
+	// Absent says that the call is to write only what is not there yet.
+	Absent bool
 }
 
 // NewProxy starts a proxy that lets everything pass. It ends with the test.
@@ -136,7 +138,7 @@ func (p *Proxy) decide(r *http.Request) (Fault, time.Duration) {
 	p.total++
 	p.counts[c.Operation]++
 	p.seen[c]++
-	c.N, c.Attempt = p.total, p.seen[c]
+	c.N, c.Attempt, c.Absent = p.total, p.seen[c], r.Header.Get("If-None-Match") == "*"
 	p.calls = append(p.calls, c)
 	if p.rule == nil {
 		return Pass, p.skew
