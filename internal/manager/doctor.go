@@ -57,6 +57,11 @@ func (d *Diagnosis) add(about string, level Level, format string, args ...any) *
 	return &d.Findings[len(d.Findings)-1]
 }
 
+// troubled reports whether a problem was found about something.
+func (d *Diagnosis) troubled(about string) bool {
+	return slices.ContainsFunc(d.Findings, func(f Finding) bool { return f.About == about && f.Level == Trouble })
+}
+
 // trouble adds an error with its next step.
 func (d *Diagnosis) trouble(about string, err error) {
 	_, next := envdb.Advice(err)

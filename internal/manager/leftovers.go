@@ -3,6 +3,7 @@ package manager
 import (
 	"context"
 	"errors"
+	"fmt"
 
 	"github.com/envdb/envdb"
 	"github.com/envdb/envdb/backup"
@@ -156,7 +157,10 @@ func (m *Manager) examineVersions(ctx context.Context, name string, clean bool, 
 	}
 	generations, err := generation.Open(ctx, env.Environment, generation.Options{Run: "doctor", Log: m.log, Now: m.now})
 	if err != nil {
-		return nil // examineServer said so
+		if d.troubled(name) {
+			return nil // examineServer said so
+		}
+		return fmt.Errorf("unfinished databases were not looked for: %w", err)
 	}
 	defer generations.Close()
 	recorded, err := m.recordedVersions(ctx, name)

@@ -77,3 +77,26 @@ func TestWholeThoughNotRecorded(t *testing.T) {
 		t.Errorf("got %s", problem(err))
 	}
 }
+
+// A doctor whose connection failed just when it looked for unfinished databases
+// said that all was well.
+func TestDoctorSaysWhatItDidNotLookAt(t *testing.T) {
+	t.Parallel()
+	s := mirrored(t)
+	s.proxy.arm(nil)
+	if _, err := s.diagnose(t); err != nil {
+		t.Fatal(problem(err))
+	}
+	// The last connection to the copy's server is the one that looks.
+	var last step
+	for _, at := range s.proxy.steps() {
+		if at.text == "connect" {
+			last = at
+		}
+	}
+	s.proxy.arm(&shot{at: last, kind: cutBefore})
+	found, err := s.diagnose(t)
+	if err == nil || !s.proxy.happened() {
+		t.Errorf("it says %+v, and no problem", found.Findings)
+	}
+}
