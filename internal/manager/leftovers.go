@@ -167,9 +167,15 @@ func (m *Manager) examineVersions(ctx context.Context, name string, clean bool, 
 	if err != nil {
 		return err
 	}
-	left, err := generations.Leftovers(ctx, m.runIsAlive(ctx), recorded)
-	if err != nil {
-		return err
+	var doubt error // a run of which nothing can be said is taken for alive
+	dead := m.runIsDead(ctx)
+	left, err := generations.Leftovers(ctx, func(run string) bool {
+		gone, err := dead(run)
+		doubt = errors.Join(doubt, err)
+		return err != nil || !gone
+	}, recorded)
+	if err = errors.Join(err, doubt); err != nil {
+		return fmt.Errorf("look for unfinished databases: %w", err)
 	}
 	for _, v := range left {
 		if err := m.examineVersion(ctx, env, v.Name, "an interrupted run left the unfinished database "+v.Name, clean, d); err != nil {
