@@ -48,6 +48,9 @@ type Marker struct {
 	// Pausing says that the pooler was paused for this version's promote. A
 	// promote removes it at its end, so one that is found tells of a crash.
 	Pausing bool `json:"pausing,omitempty"`
+	// PoolerSettings are noted like the pause: whoever resumes for a run that
+	// died puts them back as well.
+	PoolerSettings PoolerSettings `json:"pooler_settings,omitzero"`
 
 	SystemIdentifier string `json:"system_identifier"`
 	OID              uint32 `json:"oid"`

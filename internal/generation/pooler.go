@@ -31,12 +31,14 @@ func refusePooler(ctx context.Context, conn *pgx.Conn, env envdb.Environment) er
 		WithNext("set direct_url of %s to the server itself", env.Name)
 }
 
+// pooledName returns the name that PgBouncer gives the environment's database.
+func (g *Generations) pooledName() string { return cmp.Or(g.env.Pooler.Database, g.base) }
+
 // command runs a command of PgBouncer's console on the environment's database.
 func (g *Generations) command(ctx context.Context, console *pgx.Conn, verb string) error {
-	database := cmp.Or(g.env.Pooler.Database, g.base)
-	_, err := console.Exec(ctx, verb+" "+postgres.Quote(database))
+	_, err := console.Exec(ctx, verb+" "+postgres.Quote(g.pooledName()))
 	if err != nil {
-		return fmt.Errorf("pooler of %s: %s %s: %w", g.env.Name, verb, database, err)
+		return fmt.Errorf("pooler of %s: %s %s: %w", g.env.Name, verb, g.pooledName(), err)
 	}
 	return nil
 }
@@ -55,22 +57,25 @@ func (g *Generations) pause(ctx context.Context, x *exchange, p *Promotion) (res
 		return nil, envdb.Fail(nil, "pooler of %s: %w", g.env.Name, err).
 			WithState("nothing was changed").WithNext("check pooler.admin of %s", g.env.Name)
 	}
-	if err := g.setPausing(ctx, x.next.OID, true); err != nil {
+	if err := g.notePause(ctx, console, x); err != nil {
 		return nil, errors.Join(err, console.Close(ctx))
 	}
-	x.nextMarker.Pausing = true
 	paused, done := make(chan error, 1), make(chan struct{})
 	pausing, stop := context.WithCancel(context.WithoutCancel(ctx))
-	go func() {
-		defer close(done)
-		paused <- g.command(pausing, console, "PAUSE")
-	}()
 	resume = func() error {
 		stop()
 		<-done
 		closeConn(console)
-		return g.resume(context.WithoutCancel(ctx), x)
+		return g.resume(context.WithoutCancel(ctx), x, p)
 	}
+	if err := g.prepare(ctx, console, x.nextMarker.PoolerSettings); err != nil {
+		close(done)
+		return nil, errors.Join(err, resume())
+	}
+	go func() {
+		defer close(done)
+		paused <- g.command(pausing, console, "PAUSE")
+	}()
 	select {
 	case err = <-paused:
 	case <-time.After(pausePatience):
@@ -84,54 +89,91 @@ func (g *Generations) pause(ctx context.Context, x *exchange, p *Promotion) (res
 	return resume, nil
 }
 
-// resume lets the pooler's clients go on, on new server connections, and takes
-// the note of the pause back.
-func (g *Generations) resume(ctx context.Context, x *exchange) error {
-	ctx, cancel := context.WithTimeout(ctx, quick)
-	defer cancel()
-	if err := g.resumePooler(ctx); err != nil {
+// notePause writes into the version's marker that the pooler is being paused,
+// and which of its settings change meanwhile.
+func (g *Generations) notePause(ctx context.Context, console *pgx.Conn, x *exchange) error {
+	fill, err := g.setting(ctx, console, minPoolSize)
+	if err != nil {
 		return err
 	}
-	x.nextMarker.Pausing = false
-	return g.setPausing(ctx, x.next.OID, false)
+	x.nextMarker.Pausing = true
+	if fill != unfilled {
+		x.nextMarker.PoolerSettings.MinPoolSize = fill
+	}
+	return g.note(ctx, x.next.OID, func(m *Marker) {
+		m.Pausing, m.PoolerSettings = true, x.nextMarker.PoolerSettings
+	})
 }
 
-// resumePooler does nothing if the pooler is not paused.
-func (g *Generations) resumePooler(ctx context.Context) error {
-	console, err := postgres.ConnectConsole(ctx, g.env.Pooler.Admin)
-	if err == nil {
-		defer closeConn(console)
-		err = g.command(ctx, console, "RECONNECT")
+// resume lets the pooler's clients go on and takes the note of the pause back.
+func (g *Generations) resume(ctx context.Context, x *exchange, p *Promotion) error {
+	ctx, cancel := context.WithTimeout(ctx, quick)
+	defer cancel()
+	unserved, err := g.resumePooler(ctx, x.next.OID)
+	if unserved != nil {
+		p.Warnings = append(p.Warnings, unserved.Error())
+		g.log.Warn("clients behind the pooler wait", "env", g.env.Name, "err", unserved)
 	}
+	if err != nil {
+		return err
+	}
+	x.nextMarker.Pausing, x.nextMarker.PoolerSettings = false, PoolerSettings{}
+	return nil
+}
+
+// resumePooler lets the pooler's clients go on, on new server connections,
+// sees that they get those, puts the settings back, and takes the note in the
+// version's marker back once all that is done. A pooler that is not paused is
+// treated alike. Unserved says why clients still wait, if they do.
+func (g *Generations) resumePooler(ctx context.Context, oid uint32) (unserved, err error) {
+	console, err := postgres.ConnectConsole(ctx, g.env.Pooler.Admin)
+	if err != nil {
+		return nil, g.stillPaused(err)
+	}
+	defer closeConn(console)
+	err = g.command(ctx, console, "RECONNECT")
 	if err == nil {
 		err = g.command(ctx, console, "RESUME")
 	}
-	if err == nil || strings.Contains(err.Error(), "not paused") { // its console has no error codes
-		return nil
+	if err != nil && !strings.Contains(err.Error(), "not paused") { // its console has no error codes
+		return nil, g.stillPaused(err)
 	}
-	return envdb.Fail(envdb.ErrUnreachable, "the pooler of %s may still be paused: %w", g.env.Name, err).
-		WithNext("on its console: RESUME %s;", postgres.Quote(cmp.Or(g.env.Pooler.Database, g.base)))
+	unserved = g.serve(ctx, console, oid)
+	if err := g.putBack(ctx, console, oid); err != nil {
+		return unserved, err
+	}
+	return unserved, g.note(ctx, oid, func(m *Marker) { m.Pausing, m.PoolerSettings = false, PoolerSettings{} })
 }
 
-// setPausing notes in a version's marker whether the pooler is paused for it.
-func (g *Generations) setPausing(ctx context.Context, oid uint32, pausing bool) error {
+func (g *Generations) stillPaused(err error) error {
+	return envdb.Fail(envdb.ErrUnreachable, "the pooler of %s may still be paused: %w", g.env.Name, err).
+		WithNext("on its console: RESUME %s;", postgres.Quote(g.pooledName()))
+}
+
+// note changes a version's marker, if it has one. The version is found by its
+// oid, because a promote changes its name.
+func (g *Generations) note(ctx context.Context, oid uint32, change func(*Marker)) error {
 	return g.session.do(ctx, quick, func(ctx context.Context, conn *pgx.Conn) error {
-		var name string
-		if err := conn.QueryRow(ctx, "SELECT datname FROM pg_database WHERE oid = $1", oid).Scan(&name); err != nil {
-			return g.explain(err, "find the version")
-		}
-		v, err := g.read(ctx, conn, name)
+		v, err := g.byOID(ctx, conn, oid)
 		if err != nil || v.Marker == nil {
 			return err
 		}
 		m := *v.Marker
-		m.Pausing = pausing
-		comment, err := commentOn(name, v.Comment, m)
+		change(&m)
+		comment, err := commentOn(v.Name, v.Comment, m)
 		if err != nil {
 			return err
 		}
-		return g.explain(exec(ctx, conn, comment), "mark database "+name)
+		return g.explain(exec(ctx, conn, comment), "mark database "+v.Name)
 	})
+}
+
+func (g *Generations) byOID(ctx context.Context, conn *pgx.Conn, oid uint32) (Version, error) {
+	var name string
+	if err := conn.QueryRow(ctx, "SELECT datname FROM pg_database WHERE oid = $1", oid).Scan(&name); err != nil {
+		return Version{}, g.explain(err, "find the version")
+	}
+	return g.read(ctx, conn, name)
 }
 
 // unpause resumes the pooler if a marker tells of a run that died while it was
@@ -149,11 +191,12 @@ func (g *Generations) unpause(ctx context.Context) error {
 			continue
 		}
 		g.log.Warn("resuming a pooler that a dead run left paused", "env", g.env.Name, "run", v.Marker.Run)
-		if err := g.resumePooler(ctx); err != nil {
+		unserved, err := g.resumePooler(ctx, v.OID)
+		if err != nil {
 			return err
 		}
-		if err := g.setPausing(ctx, v.OID, false); err != nil {
-			return err
+		if unserved != nil {
+			g.log.Warn("clients behind the pooler wait", "env", g.env.Name, "err", unserved)
 		}
 	}
 	return nil

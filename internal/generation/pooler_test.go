@@ -161,17 +161,8 @@ func TestAPoolerThatADeadRunPausedIsResumed(t *testing.T) {
 	w.pooled(t, pgtest.TransactionPool)
 	g := w.locked(t, "dead")
 	w.release(t, g, "a")
-	// What a run leaves behind that is killed after its PAUSE.
-	s.Exec(t, "postgres", `DO $$ BEGIN EXECUTE format('COMMENT ON DATABASE %I IS %L', `+postgres.Literal(w.base(t))+`,
-		(SELECT replace(shobj_description(oid, 'pg_database'), '"oid":', '"pausing":true,"oid":') FROM pg_database WHERE datname = `+postgres.Literal(w.base(t))+`)); END $$`)
-	console, err := postgres.ConnectConsole(t.Context(), w.env.Pooler.Admin)
-	if err != nil {
-		t.Fatal(problem(err))
-	}
-	defer console.Close(context.Background())
-	if _, err := console.Exec(t.Context(), "PAUSE "+postgres.Quote(w.base(t))); err != nil {
-		t.Fatal(err)
-	}
+	w.noted(t, `"pausing":true,`)
+	w.steer(t, "PAUSE "+postgres.Quote(w.base(t)))
 	if err := g.Close(); err != nil {
 		t.Fatal(err)
 	}
@@ -181,6 +172,15 @@ func TestAPoolerThatADeadRunPausedIsResumed(t *testing.T) {
 	if err != nil || live.Marker.Pausing {
 		t.Errorf("got %+v, %v", live.Marker, err)
 	}
+}
+
+// noted adds to the live version's marker what a run leaves behind that is
+// killed after its PAUSE.
+func (w world) noted(t *testing.T, members string) {
+	t.Helper()
+	base := postgres.Literal(w.base(t))
+	w.Exec(t, "postgres", `DO $$ BEGIN EXECUTE format('COMMENT ON DATABASE %I IS %L', `+base+`,
+		(SELECT replace(shobj_description(oid, 'pg_database'), '"oid":', `+postgres.Literal(members+`"oid":`)+`) FROM pg_database WHERE datname = `+base+`)); END $$`)
 }
 
 func TestAPoolerIsRefused(t *testing.T) {
