@@ -1,8 +1,11 @@
 package generation_test
 
 import (
+	"bytes"
 	"context"
 	"fmt"
+	"log/slog"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -308,4 +311,50 @@ func (w world) unsteered(t *testing.T, minPoolSize string) {
 			t.Errorf("%s is %s, want %s", setting, got, want)
 		}
 	}
+}
+
+// TestClientsThatStillWaitAreReported resumes a pooler that cannot log in.
+func TestClientsThatStillWaitAreReported(t *testing.T) {
+	t.Parallel()
+	s := pgtest.Start(t)
+	w := newWorld(t, s, "")
+	w.pooled(t, pgtest.TransactionPool)
+	g := w.locked(t, "dead")
+	w.release(t, g, "a")
+	w.noted(t, `"pausing":true,`)
+	// The live version's marker cannot be written while its logins hang, so
+	// that of the one before tells of the pause.
+	w.release(t, g, "b")
+	if err := g.Close(); err != nil {
+		t.Fatal(err)
+	}
+	blocker := s.Connect(t, "postgres")
+	for _, sql := range []string{"BEGIN", "ALTER DATABASE " + postgres.Quote(w.base(t)) + " RENAME TO held_too"} {
+		if _, err := blocker.Exec(t.Context(), sql); err != nil {
+			t.Fatal(err)
+		}
+	}
+	ctx, stop := context.WithCancel(t.Context())
+	answered := make(chan error, 1)
+	go func() { answered <- pooledOnce(ctx, w.env.URL) }()
+	eventually(t, "a login that hangs", func() bool { return w.console(t, "POOLS", "database", w.base(t), "sv_login") == "1" })
+	w.steer(t, "PAUSE "+postgres.Quote(w.base(t)))
+	var log bytes.Buffer
+	next, err := generation.Open(t.Context(), w.env, generation.Options{Run: "next", Log: slog.New(slog.NewTextHandler(&log, nil))})
+	if err != nil {
+		t.Fatal(problem(err))
+	}
+	defer next.Close()
+	if err := next.Lock(t.Context()); err != nil {
+		t.Error(problem(err))
+	}
+	if !strings.Contains(log.String(), "still wait after 3s") {
+		t.Errorf("the log says %s", log.String())
+	}
+	stop()
+	<-answered
+	if _, err := blocker.Exec(t.Context(), "ROLLBACK"); err != nil {
+		t.Fatal(err)
+	}
+	w.unsteered(t, "0")
 }
