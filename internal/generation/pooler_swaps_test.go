@@ -3,6 +3,7 @@ package generation_test
 import (
 	"bytes"
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
 	"strings"
@@ -23,8 +24,8 @@ import (
 // above what a swap takes, far below PgBouncer's server_login_retry of 15 s.
 const patientEnough = 3 * time.Second
 
-// throng is clients behind a pooler that ask again and again, each over a
-// connection that it keeps.
+// throng is clients behind a pooler that ask again and again. Most keep their
+// connection, and one of ten makes a new one for each question.
 type throng struct {
 	stop    context.CancelFunc
 	clients sync.WaitGroup
@@ -59,29 +60,39 @@ func gather(t *testing.T, url envdb.ConnString, n int) *throng {
 
 func (c *throng) ask(ctx context.Context, config *pgx.ConnConfig, i int) error {
 	background := context.WithoutCancel(ctx)
-	conn, err := pgx.ConnectConfig(background, config)
-	if err != nil {
-		return fmt.Errorf("connect: %w", err)
-	}
-	defer conn.Close(background)
 	think := time.NewTicker(5 * time.Millisecond)
 	defer think.Stop()
-	for last := time.Now(); ; {
-		var id string
-		if err := conn.QueryRow(background, "SELECT id FROM here").Scan(&id); err != nil {
-			return fmt.Errorf("query: %w", err)
+	for last := time.Now(); ctx.Err() == nil; {
+		conn, err := pgx.ConnectConfig(background, config)
+		if err != nil {
+			return fmt.Errorf("connect: %w", err)
 		}
-		c.answers[i].Add(1)
-		c.mu.Lock()
-		c.longest = max(c.longest, time.Since(last))
-		c.mu.Unlock()
-		last = time.Now()
-		select {
-		case <-think.C:
-		case <-ctx.Done():
-			return nil
+		for again := true; again && ctx.Err() == nil; again = i%10 != 0 {
+			var id string
+			if err := conn.QueryRow(background, "SELECT id FROM here").Scan(&id); err != nil {
+				return errors.Join(fmt.Errorf("query: %w", err), conn.Close(background))
+			}
+			c.answer(i, &last)
+			select {
+			case <-think.C:
+			case <-ctx.Done():
+			}
+		}
+		if err := conn.Close(background); err != nil {
+			return err
 		}
 	}
+	return nil
+}
+
+// answer counts an answer, and moves the time of the last one.
+func (c *throng) answer(i int, last *time.Time) {
+	c.answers[i].Add(1)
+	now := time.Now()
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.longest = max(c.longest, now.Sub(*last))
+	*last = now
 }
 
 // everyone waits until each client has had another answer.
