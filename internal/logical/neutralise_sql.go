@@ -114,7 +114,7 @@ func refuseTransactions(f SQLFile) error {
 func fileError(f SQLFile, err error) error {
 	pgErr := new(pgconn.PgError)
 	if !errors.As(err, &pgErr) {
-		return fmt.Errorf("neutralise with %s: %w", f.Name, err)
+		return stepError("neutralise with "+f.Name, err)
 	}
 	where := f.Name
 	if pgErr.Position > 0 {

@@ -1,6 +1,7 @@
 package sweep_test
 
 import (
+	"errors"
 	"strings"
 	"testing"
 
@@ -98,5 +99,18 @@ func TestDoctorSaysWhatItDidNotLookAt(t *testing.T) {
 	found, err := s.diagnose(t)
 	if err == nil || !s.proxy.happened() {
 		t.Errorf("it says %+v, and no problem", found.Findings)
+	}
+}
+
+// A connection that was lost in the middle of neutralise.sql was no more than
+// "conn closed": not what kind of failure that is, nor what to do.
+func TestNeutraliseLosesItsConnection(t *testing.T) {
+	t.Parallel()
+	s := mirrored(t)
+	c, _ := buildOther("mirror")(t, s)
+	s.proxy.arm(&shot{at: step{normal("UPDATE account SET owner = 'nobody ' || id;"), 1}, kind: lost})
+	err := s.do(t.Context(), s.store, c)
+	if _, next := envdb.Advice(err); !s.proxy.happened() || !errors.Is(err, envdb.ErrUnreachable) || next == "" {
+		t.Errorf("got %s", problem(err))
 	}
 }
