@@ -179,7 +179,11 @@ func TestALoginThatAPauseCutsShortDoesNotStallThePooler(t *testing.T) {
 		_, err := g.Promote(t.Context(), w.target(t), "b", generation.PromoteOptions{})
 		promoted <- err
 	}()
+	began := time.Now()
 	eventually(t, "a pause", func() bool { return w.console(t, "DATABASES", "name", w.base(t), "paused") == "1" })
+	if waited := time.Since(began); waited < time.Second {
+		t.Errorf("the pause came after %s, in the middle of a login", waited)
+	}
 	if _, err := blocker.Exec(t.Context(), "ROLLBACK"); err != nil {
 		t.Fatal(err)
 	}

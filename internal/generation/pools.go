@@ -20,7 +20,7 @@ import (
 // (disconnect_server sets last_connect_failed), and then opens nothing for
 // that pool for server_login_retry, which is 15 s unless configured: every
 // client waits, and a new one is refused. It is so in all versions up to 1.25,
-// see PgBouncer's pull request 420. Therefore:
+// PgBouncer's pull request 420, which was not merged. Therefore:
 //
 //   - before PAUSE, no connection is logging in (settle), and none will be
 //     begun just to fill the pool up (min_pool_size);
