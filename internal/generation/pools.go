@@ -19,7 +19,8 @@ import (
 // (per_loop_pause, tag_pool_dirty), takes that for a failed login
 // (disconnect_server sets last_connect_failed), and then opens nothing for
 // that pool for server_login_retry, which is 15 s unless configured: every
-// client waits, and a new one is refused. It is so in all versions up to 1.25,
+// every client waits, and a new one is refused. It is so in 1.12, 1.18 and
+// 1.25.2, whose sources were read; see
 // PgBouncer's pull request 420, which was not merged. Therefore:
 //
 //   - before PAUSE, no connection is logging in (settle), and none will be
