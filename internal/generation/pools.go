@@ -19,9 +19,8 @@ import (
 // (per_loop_pause, tag_pool_dirty), takes that for a failed login
 // (disconnect_server sets last_connect_failed), and then opens nothing for
 // that pool for server_login_retry, which is 15 s unless configured: every
-// every client waits, and a new one is refused. It is so in 1.12, 1.18 and
-// 1.25.2, whose sources were read; see
-// PgBouncer's pull request 420, which was not merged. Therefore:
+// client waits, and a new one is refused. It is so in 1.12, 1.18 and 1.25.2,
+// whose sources were read; its pull request 420 was not merged. Therefore:
 //
 //   - before PAUSE, no connection is logging in (settle), and none will be
 //     begun just to fill the pool up (min_pool_size);
