@@ -161,6 +161,50 @@ func converges(t *testing.T, in mode, st *memory, whole map[envdb.BackupID]conte
 	}
 }
 
+// forgetful takes a whole object, says so, and keeps less of it: nothing, or
+// all but its last byte.
+type forgetful struct {
+	*memory
+	loses string // of which objects
+	all   bool
+}
+
+func (s *forgetful) Put(ctx context.Context, key string, body io.Reader, cond envdb.Condition) (envdb.Tag, error) {
+	tag, err := s.memory.Put(ctx, key, body, cond)
+	switch {
+	case err != nil || s.loses == "" || !strings.Contains(key, s.loses):
+	case s.all:
+		err = s.memory.Delete(ctx, key)
+	default:
+		s.change(key, func(data []byte) []byte { return data[:len(data)-1] })
+	}
+	return tag, err
+}
+
+// What the store says it has is read back before there is a manifest.
+func TestWhatTheStoreDidNotKeepIsNoBackup(t *testing.T) {
+	inBothModes(t, testWhatTheStoreDidNotKeepIsNoBackup)
+}
+
+func testWhatTheStoreDidNotKeepIsNoBackup(t *testing.T, in mode) {
+	t.Parallel()
+	for _, st := range []*forgetful{{loses: "/packs/"}, {loses: "/packs/", all: true}, {loses: "/index"}, {loses: "/index", all: true}} {
+		loses := st.loses
+		st.memory, st.loses = newMemory(), ""
+		repo := in.repository(t, st)
+		c := tables(2, 3, 300)
+		st.loses = loses
+		if _, err := take(t.Context(), repo, c); !errors.Is(err, envdb.ErrVerification) {
+			t.Errorf("%s, all of it: %v: got %v, want ErrVerification", loses, st.all, err)
+		}
+		if got := list(t, repo); len(got) != 0 {
+			t.Errorf("%s, all of it: %v: there is %+v", loses, st.all, got)
+		}
+		st.loses = ""
+		mustTake(t, repo, c)
+	}
+}
+
 // A writer that was taken for dead and had only been slow cannot commit.
 func TestZombie(t *testing.T) { inBothModes(t, testZombie) }
 
