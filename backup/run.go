@@ -12,13 +12,13 @@ const runGap = 64 << 10
 
 // Runs splits chunks, which stay in their order, into runs that one request
 // can read: chunks that lie behind one another in one pack. A run has at most
-// the given bytes of content, or is a single chunk.
+// the given bytes of content, and reads hardly more, or is a single chunk.
 func Runs(refs []Ref, most int64) [][]Ref {
 	var runs [][]Ref
 	var size int64
 	for i, ref := range refs {
-		if i > 0 && follows(refs[i-1], ref) && size+ref.Size <= most {
-			last := len(runs) - 1
+		last := len(runs) - 1
+		if i > 0 && follows(refs[i-1], ref) && size+ref.Size <= most && ref.Offset+ref.Length-runs[last][0].Offset <= most+runGap {
 			runs[last] = append(runs[last], ref)
 			size += ref.Size
 			continue

@@ -4,8 +4,10 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"fmt"
 	"io"
 	"slices"
+	"strings"
 	"sync/atomic"
 	"testing"
 
@@ -87,6 +89,15 @@ func TestRunsKeepOrderAndPacks(t *testing.T) {
 	if !slices.Equal(joined, refs) {
 		t.Error("the runs are not the chunks in their order")
 	}
+	var sparse []backup.Ref // small chunks in a pack of which little is left
+	for i := range int64(1000) {
+		sparse = append(sparse, ref(1, 8+i*60<<10, 100, 100))
+	}
+	for _, run := range backup.Runs(sparse, 8<<20) {
+		if last := run[len(run)-1]; last.Offset+last.Length-run[0].Offset > 9<<20 {
+			t.Errorf("a run of %d chunks reads %d bytes", len(run), last.Offset+last.Length-run[0].Offset)
+		}
+	}
 	if backup.Runs(nil, 1) != nil {
 		t.Error("no chunks make a run")
 	}
@@ -108,11 +119,39 @@ func TestDamageInARunIsFound(t *testing.T) {
 		})
 		_, err = fetchRuns(t, reader, refs)
 		var damaged *backup.DamagedError
-		if !errors.As(err, &damaged) {
-			t.Fatalf("got %v, want a damaged pack", err)
+		if !errors.As(err, &damaged) || !strings.Contains(err.Error(), `chunk 1 of part "rows"`) {
+			t.Fatalf("got %v, want a damaged pack and its chunk", err)
+		}
+		report, err := repo.Verify(t.Context(), "prod", "", backup.VerifyOptions{ReadData: true})
+		if err != nil {
+			t.Fatal(err)
+		}
+		where := fmt.Sprintf("chunk %d at byte %d", refs[1].Index, refs[1].Offset)
+		if found := strings.Join(report.Backups[0].Problems, "; "); !strings.Contains(found, where) || report.Chunks != 2 {
+			t.Errorf("verify read %d chunks and found %q, want %q and 2 that are whole", report.Chunks, found, where)
 		}
 		if b, err := repo.Find(t.Context(), "prod", manifest.ID); err != nil || len(b.Damaged) == 0 {
 			t.Errorf("the damage is not recorded: %+v, %v", b.Damaged, err)
+		}
+	})
+}
+
+// What came damaged once, by one request for several chunks, is read again.
+func TestDamageOnTheWayOfARun(t *testing.T) {
+	inBothModes(t, func(t *testing.T, m mode) {
+		st := &flaky{memory: newMemory()}
+		repo := m.repository(t, st)
+		rows := content{"rows": {noise(1, 1000), noise(2, 1000), noise(3, 1000)}}
+		reader, err := repo.Open(t.Context(), mustTake(t, repo, rows))
+		if err != nil {
+			t.Fatal(err)
+		}
+		st.flips = 1
+		if got, err := fetchRuns(t, reader, reader.Chunks("rows")); err != nil || !bytes.Equal(got, bytes.Join(rows["rows"], nil)) {
+			t.Errorf("got %d bytes and %v", len(got), err)
+		}
+		if got := st.keys("/marks/"); len(got) != 0 {
+			t.Errorf("marked %q", got)
 		}
 	})
 }
