@@ -32,37 +32,52 @@ type plainReader struct {
 	zstd       *zstd.Decoder
 }
 
-// The document alone is enough to read every frozen repository.
+// The document alone is enough to read every frozen repository, and one that
+// is written today: what older versions cannot read is another format.
 func TestTheFormatIsDocumented(t *testing.T) {
 	t.Parallel()
 	for _, name := range goldens {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			want, root := loadGolden(t, name)
-			r := openPlainly(t, root, filepath.Join(goldenDir, name+".recovery.txt"))
-			dirs, err := filepath.Glob(filepath.Join(root, "acme/backups/prod/*"))
-			if err != nil {
-				t.Fatal(err)
-			}
-			var ids []string
-			for _, dir := range dirs {
-				id := filepath.Base(dir)
-				parts := r.backup(id)
-				if parts == nil {
-					continue // a void
-				}
-				ids = append(ids, id)
-				wanted := want.Backups[len(ids)-1]
-				if string(wanted.ID) != id || !maps.EqualFunc(parts, wanted.Parts, slices.Equal) {
-					t.Errorf("backup %s: got %+v", id, parts)
-				}
-			}
-			if len(ids) != len(want.Backups) {
-				t.Errorf("got the backups %q", ids)
-			}
-			r.sealedObjects(want)
+			readPlainly(t, goldenDir, name)
 		})
 	}
+	for _, name := range []string{"try-none", "try-sealed"} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			into := t.TempDir()
+			makeGolden(t, into, name)
+			readPlainly(t, into, name)
+		})
+	}
+}
+
+// readPlainly reads a repository of makeGolden's, in a folder, by the document.
+func readPlainly(t *testing.T, in, name string) {
+	t.Helper()
+	want, root := readGolden(t, in, name), filepath.Join(in, name)
+	r := openPlainly(t, root, filepath.Join(in, name+".recovery.txt"))
+	dirs, err := filepath.Glob(filepath.Join(root, "acme/backups/prod/*"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	var ids []string
+	for _, dir := range dirs {
+		id := filepath.Base(dir)
+		parts := r.backup(id)
+		if parts == nil {
+			continue // a void
+		}
+		ids = append(ids, id)
+		wanted := want.Backups[len(ids)-1]
+		if string(wanted.ID) != id || !maps.EqualFunc(parts, wanted.Parts, slices.Equal) {
+			t.Errorf("backup %s: got %+v", id, parts)
+		}
+	}
+	if len(ids) != len(want.Backups) {
+		t.Errorf("got the backups %q", ids)
+	}
+	r.sealedObjects(want)
 }
 
 func (r *plainReader) check(ok bool, format string, args ...any) {

@@ -115,24 +115,27 @@ func makeGoldenBackup(t *testing.T, repo *backup.Repository, n int) goldenBackup
 		t.Fatal(err)
 	}
 	made := goldenBackup{ID: w.ID(), Point: now, GoodUntil: now, Note: "generation", Parts: map[string][]goldenChunk{}}
-	var rows int64
 	for _, c := range goldenContent(n) {
 		if err := w.Put(t.Context(), c); err != nil {
 			t.Fatal(err)
 		}
 		made.Parts[c.Part] = append(made.Parts[c.Part], describe(c))
-		rows += c.Rows
 	}
-	m, err := w.Commit(t.Context(), backup.Description{
-		Point: now, Finished: now.Add(time.Minute), Tier: envdb.Tier("production"), Tables: 5, Rows: rows,
-		Source: backup.Source{SystemIdentifier: "7654321", ServerVersion: 150018, Database: "shop"},
-		Roles:  []backup.Role{{Name: "shop", Login: true, ConnectionLimit: -1}},
-	})
+	m, err := w.Commit(t.Context(), goldenDescription(now, made.rows()))
 	if err != nil {
 		t.Fatal(err)
 	}
 	made.Base, made.New = m.Base, m.Totals.NewChunks
 	return made
+}
+
+// goldenDescription is what a backup of makeGolden's says of itself.
+func goldenDescription(point time.Time, rows int64) backup.Description {
+	return backup.Description{
+		Point: point, Finished: point.Add(time.Minute), Tier: envdb.Tier("production"), Tables: 5, Rows: rows,
+		Source: backup.Source{SystemIdentifier: "7654321", ServerVersion: 150018, Database: "shop"},
+		Roles:  []backup.Role{{Name: "shop", Login: true, ConnectionLimit: -1}},
+	}
 }
 
 // makeGoldenRun records one run that failed.

@@ -9,6 +9,7 @@ import (
 	"maps"
 	"os"
 	"path/filepath"
+	"reflect"
 	"slices"
 	"strings"
 	"testing"
@@ -60,6 +61,16 @@ type goldenChunk struct {
 	SHA256      string `json:"sha256"`
 }
 
+// rows counts those of all parts.
+func (b goldenBackup) rows() (n int64) {
+	for _, chunks := range b.Parts {
+		for _, c := range chunks {
+			n += c.Rows
+		}
+	}
+	return n
+}
+
 func describe(c backup.Chunk) goldenChunk {
 	return goldenChunk{
 		Ordinal: c.Ordinal, Rows: c.Rows, Size: int64(len(c.Data)), SHA256: hexSum(c.Data),
@@ -76,19 +87,24 @@ func hexSum(data []byte) string {
 // be written to.
 func loadGolden(t *testing.T, name string) (golden, string) {
 	t.Helper()
-	text, err := os.ReadFile(filepath.Join(goldenDir, name+".json"))
-	if err != nil {
-		t.Fatal(err)
-	}
-	var want golden
-	if err := json.Unmarshal(text, &want); err != nil {
-		t.Fatal(err)
-	}
 	root := filepath.Join(t.TempDir(), name)
 	if err := os.CopyFS(root, os.DirFS(filepath.Join(goldenDir, name))); err != nil {
 		t.Fatal(err)
 	}
-	return want, root
+	return readGolden(t, goldenDir, name), root
+}
+
+// readGolden returns what a repository of makeGolden's, in a folder, holds.
+func readGolden(t *testing.T, in, name string) (want golden) {
+	t.Helper()
+	text, err := os.ReadFile(filepath.Join(in, name+".json"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := json.Unmarshal(text, &want); err != nil {
+		t.Fatal(err)
+	}
+	return want
 }
 
 // goldenAccess opens a frozen repository with one of its two identities.
@@ -150,6 +166,10 @@ func goldenBackups(t *testing.T, repo *backup.Repository, want golden) {
 		if b.ID() != w.ID || !b.Usable() || !b.Manifest.Point.Equal(w.Point) || !b.GoodUntil.Equal(w.GoodUntil) ||
 			b.Manifest.Base != w.Base || b.Manifest.Note != w.Note || b.PinNote != w.PinNote || b.Manifest.Totals.NewChunks != w.New {
 			t.Errorf("got %+v of %+v, want %+v", b, b.Manifest, w)
+		}
+		if got, d := b.Manifest, goldenDescription(w.Point, w.rows()); got.Tier != d.Tier || !reflect.DeepEqual(got.Source, d.Source) ||
+			!reflect.DeepEqual(got.Roles, d.Roles) || !got.Finished.Equal(d.Finished) || got.Totals.Tables != d.Tables || got.Totals.Rows != d.Rows || got.Writer != "golden" {
+			t.Errorf("got %+v, want what %+v says", got, d)
 		}
 		reader, err := repo.Open(t.Context(), b.Manifest)
 		if err != nil {
