@@ -205,6 +205,36 @@ func testWhatTheStoreDidNotKeepIsNoBackup(t *testing.T, in mode) {
 	}
 }
 
+// late reads all of a pack before it says that it cannot keep it.
+type late struct {
+	*memory
+	fails bool
+}
+
+func (s *late) Put(ctx context.Context, key string, body io.Reader, cond envdb.Condition) (envdb.Tag, error) {
+	if !s.fails || !strings.Contains(key, "/packs/") {
+		return s.memory.Put(ctx, key, body, cond)
+	}
+	_, err := io.Copy(io.Discard, body)
+	return "", errors.Join(errFault, err)
+}
+
+// There is no manifest while a pack may still come to nothing.
+func TestPacksThatFailAtTheirEnd(t *testing.T) { inBothModes(t, testPacksThatFailAtTheirEnd) }
+
+func testPacksThatFailAtTheirEnd(t *testing.T, in mode) {
+	t.Parallel()
+	st := &late{memory: newMemory()}
+	repo := in.repository(t, st)
+	st.fails = true
+	if _, err := take(t.Context(), repo, tables(2, 3, 300)); !errors.Is(err, errFault) {
+		t.Errorf("got %v, want the store's error", err)
+	}
+	if got := list(t, repo); len(got) != 0 {
+		t.Errorf("there is %+v", got)
+	}
+}
+
 // A writer that was taken for dead and had only been slow cannot commit.
 func TestZombie(t *testing.T) { inBothModes(t, testZombie) }
 
