@@ -4,9 +4,9 @@
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help build demo gateway test test-race test-matrix soak lint fmt deps clean
+.PHONY: help build demo gateway test test-race test-matrix sweep soak bench bench-go lint fmt deps clean
 
-TIMEOUT ?= 12m
+TIMEOUT ?= 25m
 PACKAGES ?= ./...
 VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo dev)
 TOOLS := go tool -modfile=.ci/tools.mod
@@ -34,11 +34,9 @@ test-matrix: deps ## the engine's tests on PostgreSQL 15 and 17, and from each t
 soak: deps ## kill, interrupt and starve envdb at every moment, not only at a sample
 	@ENVDB_SOAK=1 .ci/test -count=1 -parallel 4 -timeout 6h ./internal/crashtest/ ./internal/sweep/
 
-.PHONY: sweep
 sweep: deps ## fail and kill every operation step by step, as make test does, and print the counts
 	@.ci/test -count=1 -timeout 30m ./internal/sweep/
 
-.PHONY: bench bench-go
 bench: ## measure envdb beside pg_dump, pg_restore and pgcopydb, and write docs/benchmarks.md
 	@.ci/deps server pgbouncer pgcopydb
 	go run ./internal/bench -report docs/benchmarks.md $(ARGS)
