@@ -112,6 +112,11 @@ func TestBadLuck(t *testing.T) {
 			sc := newScene(t)
 			sc.proxy.FailAll(c.fault)
 			wantEvery(t, sc, envdb.ErrPreflight, c.word)
+			everyCall(t, sc, func(verb string, err error) {
+				if _, next := envdb.Advice(err); strings.Contains(next, "envdb expire") {
+					t.Errorf("%s: %q names a command that this version lacks", verb, next)
+				}
+			})
 		})
 	}
 	t.Run("nobody answers", func(t *testing.T) {

@@ -51,7 +51,7 @@ var advices = map[string]advice{
 	"NotImplemented": {envdb.ErrPreflight, "{endpoint} does not implement what the call needs", unchanged,
 		"run envdb doctor; without conditional writes set store.single_writer"},
 	"QuotaExceeded": {envdb.ErrPreflight, "the store is full", unchanged,
-		"make room or raise the quota, then run it again; envdb expire deletes what the policy no longer keeps"},
+		"make room or raise the quota, then run it again"},
 	"EntityTooLarge": {envdb.ErrPreflight, "{endpoint} does not take objects or parts of this size", unchanged,
 		"set store.profile to the kind of endpoint that this is"},
 	notS3: {envdb.ErrPreflight, "{endpoint} does not answer as S3 does", unchanged,
