@@ -240,6 +240,23 @@ func TestComplete(t *testing.T) {
 	}
 }
 
+// What was assembled of parts is read back, however S3 answered: here another
+// write stands there by then.
+func TestWhatWasAssembledIsReadBack(t *testing.T) {
+	t.Parallel()
+	sc := newScene(t)
+	sc.proxy.Rule(func(c s3test.Call) s3test.Fault {
+		if c.Operation == "HeadObject" {
+			if _, err := sc.direct.Put(context.Background(), "k", strings.NewReader("theirs"), envdb.Condition{}); err != nil {
+				t.Error(err)
+			}
+		}
+		return s3test.Pass
+	})
+	_, err := sc.Put(t.Context(), "k", strings.NewReader(strings.Repeat("x", s3.PartSize+1)), envdb.Condition{})
+	wantProblem(t, err, envdb.ErrBusy, "replaced")
+}
+
 // A connection that breaks in the middle of a body is taken up where it broke,
 // for the same state of the object.
 func TestBrokenBodies(t *testing.T) {
@@ -279,6 +296,22 @@ func TestBrokenBodies(t *testing.T) {
 			wantProblem(t, err, envdb.ErrBusy, "replaced")
 		})
 	}
+}
+
+// A range of which half came, with a length that fits that half, is half read.
+func TestHalfRanges(t *testing.T) {
+	t.Parallel()
+	sc := newScene(t)
+	content := strings.Repeat("0123456789", 10000)
+	sc.put(t, "k", content, envdb.Condition{})
+	span := envdb.Span{Offset: 10, Length: 90000}
+	sc.proxy.FailFirst("GetObject", 3, s3test.HalfList)
+	if got, err := read(t.Context(), sc, "k", span); err != nil || got != content[10:90010] {
+		t.Errorf("got %d bytes, %v", len(got), err)
+	}
+	sc.proxy.FailFirst("GetObject", 0, s3test.HalfList)
+	_, err := read(t.Context(), sc, "k", span)
+	wantProblem(t, err, envdb.ErrUnreachable)
 }
 
 // Half of a listing is an error, or is asked for again; never a short list.
