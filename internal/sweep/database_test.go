@@ -162,6 +162,20 @@ func (d *database) in(t *testing.T, state envdb.VersionState) version {
 	return version{}
 }
 
+// named lists the versions by state and name.
+func (d *database) named(t *testing.T) []string {
+	t.Helper()
+	var all []string
+	for _, v := range d.versions(t) {
+		state := "unmarked"
+		if v.marker != nil {
+			state = string(v.marker.State)
+		}
+		all = append(all, state+" "+v.name)
+	}
+	return all
+}
+
 // states lists the states of the versions by their markers.
 func (d *database) states(t *testing.T) string {
 	t.Helper()

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -25,6 +26,8 @@ type round struct {
 	// before and after are the state without the operation and with it; source
 	// is the content of the source.
 	before, after, source string
+	// versions are those of the target before.
+	versions []string
 	// started is called when the process that does it runs.
 	started func()
 }
@@ -35,6 +38,9 @@ func (s *scene) begin(t *testing.T, op operation, what string) *round {
 	r := &round{t: t, s: s, op: op, what: op.name + ": " + what}
 	r.command, r.after = op.prepare(t, s)
 	r.before, r.source = op.state(t, s), s.source.fingerprint(t)
+	if s.target != nil {
+		r.versions = s.target.named(t)
+	}
 	return r
 }
 
@@ -97,8 +103,24 @@ func (r *round) whole() string {
 		r.errorf("the source was %s, and is %s", r.source, source)
 	}
 	r.loginsWork(now)
+	r.nothingLost(now)
 	r.backupsAreWhole()
 	return now
+}
+
+// nothingLost asserts that a command which was not done took no version away:
+// what there is to roll back to goes after the swap, never before.
+func (r *round) nothingLost(now string) {
+	r.t.Helper()
+	if r.s.target == nil || now == r.after || r.op.name == "clean" {
+		return
+	}
+	there := r.s.target.named(r.t)
+	for _, version := range r.versions {
+		if !slices.Contains(there, version) {
+			r.errorf("it was not done, and %s is gone; there is %q", version, there)
+		}
+	}
 }
 
 // loginsWork asserts that there is a live version with the settings that it is
