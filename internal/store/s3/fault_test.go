@@ -9,6 +9,7 @@ import (
 	"io/fs"
 	"math/rand/v2"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -403,5 +404,32 @@ func TestThrottling(t *testing.T) {
 				t.Errorf("got %v, want the context's error", err)
 			}
 		})
+	}
+}
+
+// A small object that is replaced while the connection breaks is read as it is
+// now: leases are such objects.
+func TestSmallObjectReplacedWhileItIsRead(t *testing.T) {
+	t.Parallel()
+	sc := newScene(t)
+	sc.put(t, "k", strings.Repeat("old", 1000), envdb.Condition{})
+	var reads atomic.Int32
+	sc.proxy.Rule(func(c s3test.Call) s3test.Fault {
+		if c.Operation != "GetObject" {
+			return s3test.Pass
+		}
+		switch reads.Add(1) {
+		case 1:
+			return s3test.ResetBody
+		case 2: // asks for the rest
+			if _, err := sc.direct.Put(context.Background(), "k", strings.NewReader("new"), envdb.Condition{}); err != nil {
+				t.Error(err)
+			}
+		}
+		return s3test.Pass
+	})
+	got, err := read(t.Context(), sc, "k", envdb.Span{})
+	if err != nil || got != "new" {
+		t.Errorf("got %d bytes, %v; want what replaced them", len(got), err)
 	}
 }

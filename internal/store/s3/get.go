@@ -27,6 +27,15 @@ func (s *Store) Get(ctx context.Context, key string, span envdb.Span) (io.ReadCl
 	}
 	b := &body{store: s, ctx: ctx, key: key, name: name, next: span.Offset}
 	err = b.open(span)
+	for range mostBroken {
+		if err != nil || span != (envdb.Span{}) || b.left > readAtOnce {
+			break
+		}
+		if err = b.hold(); !errors.Is(err, errReplaced) {
+			break
+		}
+		err = b.open(span)
+	}
 	if isBeyond(err) {
 		object, err := s.head(ctx, key, name)
 		if err != nil {
@@ -38,6 +47,24 @@ func (s *Store) Get(ctx context.Context, key string, span envdb.Span) (io.ReadCl
 		return nil, envdb.Object{}, err
 	}
 	return b, b.object, nil
+}
+
+// readAtOnce is the size up to which an object is read before Get returns. A
+// lease is replaced while others read it: if the connection breaks in the
+// middle of that, what stands there now is read instead.
+const readAtOnce = 64 << 10
+
+// errReplaced says that an object changed between two requests for its parts.
+var errReplaced = errors.New("it was replaced while it was read")
+
+// hold reads the body into memory.
+func (b *body) hold() error {
+	content, err := io.ReadAll(b)
+	if err = errors.Join(err, b.Close()); err != nil {
+		return err
+	}
+	b.r, b.left = io.NopCloser(bytes.NewReader(content)), int64(len(content))
+	return nil
 }
 
 // isBeyond reports whether S3 refused a range because the object ends before.
@@ -234,7 +261,7 @@ func (b *body) resume() error {
 	etag := string(b.object.Tag)
 	out, err := b.request(rangeOf(span), &etag)
 	if errors.Is(err, envdb.ErrCondition) {
-		return envdb.Fail(envdb.ErrBusy, "%s: it was replaced while it was read", b.store.describe(b.operation())).
+		return envdb.Fail(envdb.ErrBusy, "%s: %w", b.store.describe(b.operation()), errReplaced).
 			WithState("nothing was changed").WithNext("try again")
 	}
 	if err != nil {
