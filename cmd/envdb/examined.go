@@ -27,7 +27,7 @@ func (l *lazyStore) RemoveUnfinished(ctx context.Context) (manager.Unfinished, e
 }
 
 func (l *lazyStore) eachUnfinished(ctx context.Context, files func(*dir.Store, context.Context) ([]dir.Leftover, error), uploads func(*s3.Store, context.Context) ([]s3.Leftover, error)) (found manager.Unfinished, err error) {
-	st, err := l.open()
+	st, err := l.open.get(ctx)
 	if err != nil {
 		return found, err
 	}
@@ -51,7 +51,7 @@ func (l *lazyStore) eachUnfinished(ctx context.Context, files func(*dir.Store, c
 
 // Probe implements manager.Prober. A directory is no service.
 func (l *lazyStore) Probe(ctx context.Context) (manager.Service, error) {
-	st, err := l.connect()
+	st, err := l.connect.get(ctx)
 	if err != nil {
 		return manager.Service{}, err
 	}

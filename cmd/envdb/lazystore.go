@@ -5,7 +5,6 @@ import (
 	"io"
 	"iter"
 	"log/slog"
-	"sync"
 
 	"github.com/envdb/envdb"
 	"github.com/envdb/envdb/backup"
@@ -20,46 +19,44 @@ import (
 // runs there are, and who has a key. Writing does: who cannot open a
 // repository leaves nothing in it.
 type lazyStore struct {
-	connect    func() (envdb.Store, error) // with or without a repository in it
-	open       func() (envdb.Store, error) // with one, readable or not
-	repository func() (*backup.Repository, error)
+	connect    *once[envdb.Store] // with or without a repository in it
+	open       *once[envdb.Store] // with one, readable or not
+	repository *once[*backup.Repository]
 }
 
 var _ envdb.Store = (*lazyStore)(nil)
 
-func newLazyStore(ctx context.Context, c *config.Config, log *slog.Logger) *lazyStore {
-	connect := sync.OnceValues(func() (envdb.Store, error) { return openStore(ctx, c, log) })
-	return &lazyStore{
-		connect: connect,
-		open: sync.OnceValues(func() (envdb.Store, error) {
-			st, err := connect()
-			if err != nil {
-				return nil, err
-			}
-			_, err = backup.ReadEncryption(ctx, st)
-			return st, err
-		}),
-		repository: sync.OnceValues(func() (*backup.Repository, error) {
-			st, err := connect()
-			if err != nil {
-				return nil, err
-			}
-			return openRepository(ctx, st, c)
-		}),
-	}
+func newLazyStore(c *config.Config, log *slog.Logger) *lazyStore {
+	connect := newOnce(func(ctx context.Context) (envdb.Store, error) { return openStore(ctx, c, log) })
+	open := newOnce(func(ctx context.Context) (envdb.Store, error) {
+		st, err := connect.get(ctx)
+		if err != nil {
+			return nil, err
+		}
+		_, err = backup.ReadEncryption(ctx, st)
+		return st, err
+	})
+	repository := newOnce(func(ctx context.Context) (*backup.Repository, error) {
+		st, err := open.get(ctx)
+		if err != nil {
+			return nil, err
+		}
+		return openRepository(ctx, st, c)
+	})
+	return &lazyStore{connect, open, repository}
 }
 
 // writable returns the store for who can open the repository in it.
-func (l *lazyStore) writable() (envdb.Store, error) {
-	if _, err := l.repository(); err != nil {
+func (l *lazyStore) writable(ctx context.Context) (envdb.Store, error) {
+	if _, err := l.repository.get(ctx); err != nil {
 		return nil, err
 	}
-	return l.open()
+	return l.connect.get(ctx)
 }
 
 // Put implements envdb.Store.
 func (l *lazyStore) Put(ctx context.Context, key string, body io.Reader, cond envdb.Condition) (envdb.Tag, error) {
-	st, err := l.writable()
+	st, err := l.writable(ctx)
 	if err != nil {
 		return "", err
 	}
@@ -68,7 +65,7 @@ func (l *lazyStore) Put(ctx context.Context, key string, body io.Reader, cond en
 
 // Get implements envdb.Store.
 func (l *lazyStore) Get(ctx context.Context, key string, span envdb.Span) (io.ReadCloser, envdb.Object, error) {
-	st, err := l.open()
+	st, err := l.open.get(ctx)
 	if err != nil {
 		return nil, envdb.Object{}, err
 	}
@@ -77,7 +74,7 @@ func (l *lazyStore) Get(ctx context.Context, key string, span envdb.Span) (io.Re
 
 // List implements envdb.Store.
 func (l *lazyStore) List(ctx context.Context, prefix string) iter.Seq2[envdb.Object, error] {
-	st, err := l.open()
+	st, err := l.open.get(ctx)
 	if err != nil {
 		return func(yield func(envdb.Object, error) bool) { yield(envdb.Object{}, err) }
 	}
@@ -86,7 +83,7 @@ func (l *lazyStore) List(ctx context.Context, prefix string) iter.Seq2[envdb.Obj
 
 // Delete implements envdb.Store.
 func (l *lazyStore) Delete(ctx context.Context, key string) error {
-	st, err := l.writable()
+	st, err := l.writable(ctx)
 	if err != nil {
 		return err
 	}
@@ -94,8 +91,8 @@ func (l *lazyStore) Delete(ctx context.Context, key string) error {
 }
 
 // Seal seals a run's record or log with the repository's key.
-func (l *lazyStore) Seal(key string, plain []byte) ([]byte, error) {
-	repository, err := l.repository()
+func (l *lazyStore) Seal(ctx context.Context, key string, plain []byte) ([]byte, error) {
+	repository, err := l.repository.get(ctx)
 	if err != nil {
 		return nil, err
 	}
@@ -103,8 +100,8 @@ func (l *lazyStore) Seal(key string, plain []byte) ([]byte, error) {
 }
 
 // Unseal opens what Seal made.
-func (l *lazyStore) Unseal(key string, sealed []byte) ([]byte, error) {
-	repository, err := l.repository()
+func (l *lazyStore) Unseal(ctx context.Context, key string, sealed []byte) ([]byte, error) {
+	repository, err := l.repository.get(ctx)
 	if err != nil {
 		return nil, err
 	}

@@ -7,7 +7,6 @@ import (
 	"sync"
 
 	"github.com/envdb/envdb"
-	"github.com/envdb/envdb/backup"
 	"github.com/envdb/envdb/internal/config"
 	"github.com/envdb/envdb/internal/console"
 	"github.com/envdb/envdb/internal/ledger"
@@ -38,14 +37,14 @@ func (a *app) open(ctx context.Context) (*session, error) {
 	for _, w := range c.Warnings {
 		log.Debug("configuration", "warning", w.String())
 	}
-	st := newLazyStore(ctx, c, log)
+	st := newLazyStore(c, log)
 	l := ledger.New(st, c.Project, ledger.Config{
 		Version: version, Spool: filepath.Join(c.Home, "spool"), LogLevel: slog.LevelDebug, Log: log,
 		Seal: st.Seal, Unseal: st.Unseal,
 	})
 	m := manager.New(manager.Config{
 		Config: c, Ledger: l, Log: log, Report: report, Version: version,
-		OpenRepository: func(context.Context) (*backup.Repository, error) { return st.repository() },
+		OpenRepository: st.repository.get,
 	})
 	return &session{manager: m, store: st, finish: sync.OnceFunc(screen.Stop)}, nil
 }

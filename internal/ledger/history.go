@@ -261,7 +261,7 @@ func (l *Ledger) Log(ctx context.Context, id string) ([]byte, error) {
 	if err != nil {
 		return nil, fmt.Errorf("log of run %s: %w", k.id, err)
 	}
-	text, err := l.config.Unseal(key, sealed)
+	text, err := l.config.Unseal(ctx, key, sealed)
 	if err != nil {
 		return nil, fmt.Errorf("log of run %s: %w", k.id, err)
 	}

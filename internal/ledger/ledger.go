@@ -1,6 +1,7 @@
 package ledger
 
 import (
+	"context"
 	"log/slog"
 	"os"
 	"os/user"
@@ -34,8 +35,9 @@ type Config struct {
 	Spool string
 	// Seal and Unseal encrypt and decrypt the records and logs of runs for the
 	// key in the store under which they lie; nil keeps them as they are.
-	// Records are sealed because an error of PostgreSQL may quote a value.
-	Seal, Unseal func(key string, b []byte) ([]byte, error)
+	// Records are sealed because an error of PostgreSQL may quote a value. The
+	// key may have to be fetched from the store first, which the context bounds.
+	Seal, Unseal func(ctx context.Context, key string, b []byte) ([]byte, error)
 	// LogLevel is the least level that run logs keep; the zero value is Info.
 	LogLevel slog.Level
 	// Log hears what people should know while they wait; nil for silence.
@@ -84,7 +86,7 @@ func New(store envdb.Store, project string, c Config) *Ledger {
 // name before its record is written.
 func (l *Ledger) NewRunID() string { return newRunID(l.config.Now()) }
 
-func asIs(_ string, b []byte) ([]byte, error) { return b, nil }
+func asIs(_ context.Context, _ string, b []byte) ([]byte, error) { return b, nil }
 
 // userName returns who runs envdb: behind sudo, the person.
 func userName() string {

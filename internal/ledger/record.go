@@ -50,7 +50,7 @@ func (l *Ledger) storeRunAs(ctx context.Context, key string, run *Run, log []byt
 
 // putSealed writes a record or a log, sealed for its key.
 func (l *Ledger) putSealed(ctx context.Context, key string, plain []byte) error {
-	sealed, err := l.config.Seal(key, plain)
+	sealed, err := l.config.Seal(ctx, key, plain)
 	if err != nil {
 		return err
 	}
@@ -92,7 +92,7 @@ func (l *Ledger) load(ctx context.Context, k runKey) (*Run, error) {
 		if err != nil {
 			return nil, fmt.Errorf("read run %s: %w", k.id, err)
 		}
-		run, err := l.openRecord(k.key, raw)
+		run, err := l.openRecord(ctx, k.key, raw)
 		if err != nil { // do not let one hide the others
 			return &Run{
 				ID: k.id, Environment: unescape(k.environment), Operation: k.operation, Outcome: k.outcome,
@@ -105,8 +105,8 @@ func (l *Ledger) load(ctx context.Context, k runKey) (*Run, error) {
 }
 
 // openRecord reads what is stored of a record.
-func (l *Ledger) openRecord(key string, sealed []byte) (*Run, error) {
-	raw, err := l.config.Unseal(key, sealed)
+func (l *Ledger) openRecord(ctx context.Context, key string, sealed []byte) (*Run, error) {
+	raw, err := l.config.Unseal(ctx, key, sealed)
 	if err != nil {
 		return nil, err
 	}

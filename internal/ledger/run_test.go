@@ -362,7 +362,7 @@ func TestLogIsKeptSealedAndWithoutRows(t *testing.T) {
 	}
 	synctest.Test(t, func(t *testing.T) {
 		st := &memory{}
-		l := ledger.New(st, "acme", ledger.Config{Seal: flip, Unseal: flip})
+		l := ledger.New(st, "acme", ledger.Config{Seal: atOnce(flip), Unseal: atOnce(flip)})
 		r := begin(t, l, mirror)
 		var heard strings.Builder
 		log := slog.New(r.Tee(slog.NewTextHandler(&heard, nil))).With("env", "prod-copy")

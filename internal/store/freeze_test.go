@@ -142,7 +142,7 @@ func goldenDescription(point time.Time, rows int64) backup.Description {
 func makeGoldenRun(t *testing.T, st envdb.Store, repo *backup.Repository, made *golden) {
 	t.Helper()
 	l := ledger.New(st, made.Project, ledger.Config{
-		Version: "golden", Host: "db-1", User: "ann", Seal: repo.Seal, Unseal: repo.Unseal, Now: func() time.Time { return goldenStart },
+		Version: "golden", Host: "db-1", User: "ann", Seal: atOnce(repo.Seal), Unseal: atOnce(repo.Unseal), Now: func() time.Time { return goldenStart },
 	})
 	r, err := l.Begin(t.Context(), ledger.Run{Operation: envdb.OpBackup, Environment: "prod", Backup: made.Backups[1].ID})
 	if err != nil {

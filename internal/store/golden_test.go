@@ -1,6 +1,7 @@
 package store_test
 
 import (
+	"context"
 	"crypto/sha256"
 	"encoding/hex"
 	"encoding/json"
@@ -207,10 +208,15 @@ func goldenPart(t *testing.T, reader *backup.Reader, part string, want []goldenC
 	}
 }
 
+// atOnce adapts what seals without waiting for anything.
+func atOnce(f func(string, []byte) ([]byte, error)) func(context.Context, string, []byte) ([]byte, error) {
+	return func(_ context.Context, key string, b []byte) ([]byte, error) { return f(key, b) }
+}
+
 // goldenRun reads the one run of a frozen repository.
 func goldenRun(t *testing.T, st envdb.Store, repo *backup.Repository, want golden) {
 	t.Helper()
-	l := ledger.New(st, want.Project, ledger.Config{Seal: repo.Seal, Unseal: repo.Unseal})
+	l := ledger.New(st, want.Project, ledger.Config{Seal: atOnce(repo.Seal), Unseal: atOnce(repo.Unseal)})
 	run, err := l.Run(t.Context(), want.Run)
 	if err != nil || run.Outcome != ledger.Failed || run.Error != want.RunError || run.Environment != "prod" {
 		t.Errorf("got the run %+v, %v", run, err)

@@ -1,0 +1,49 @@
+package main
+
+import (
+	"context"
+	"time"
+)
+
+// once makes a value when it is first wanted, and keeps it or why there is none.
+// It waits no longer than the caller that wants it: one who had too little
+// patience leaves the next to try again, unless that one has no more of it.
+type once[T any] struct {
+	make func(context.Context) (T, error)
+	turn chan struct{} // holds a token while nobody tries
+
+	made   bool
+	value  T
+	err    error
+	waited time.Duration // in vain, with err
+}
+
+func newOnce[T any](make func(context.Context) (T, error)) *once[T] {
+	o := &once[T]{make: make, turn: newTurn()}
+	return o
+}
+
+func newTurn() chan struct{} {
+	turn := make(chan struct{}, 1)
+	turn <- struct{}{}
+	return turn
+}
+
+// get returns the value.
+func (o *once[T]) get(ctx context.Context) (T, error) {
+	select {
+	case <-o.turn:
+		defer func() { o.turn <- struct{}{} }()
+	case <-ctx.Done():
+		var none T
+		return none, ctx.Err()
+	}
+	if deadline, ok := ctx.Deadline(); o.made || ok && o.err != nil && time.Until(deadline) <= o.waited+o.waited/4 {
+		return o.value, o.err
+	}
+	began := time.Now()
+	o.value, o.err = o.make(ctx)
+	o.made = o.err == nil || ctx.Err() == nil
+	o.waited = time.Since(began)
+	return o.value, o.err
+}
