@@ -242,6 +242,19 @@ func TestRefusals(t *testing.T) {
 	if _, err := backup.Init(ctx, st, "acme", backup.InitOptions{}); !errors.Is(err, envdb.ErrRefused) {
 		t.Errorf("with backups but without envdb.json: got %v, want ErrRefused", err)
 	}
+	for _, test := range []struct {
+		name, keyID string
+		st          *memory
+		want        error
+	}{
+		{"backups without envdb.json", "", st, envdb.ErrRefused},
+		{"a data key that is expected", strings.Repeat("0", 32), newMemory(), envdb.ErrRefused},
+		{"an empty store", "", newMemory(), nil},
+	} {
+		if err := backup.CheckNew(ctx, test.st, "acme", test.keyID); !errors.Is(err, test.want) {
+			t.Errorf("CheckNew of %s: got %v, want %v", test.name, err, test.want)
+		}
+	}
 }
 
 // A manifest that was copied from elsewhere is not taken for a backup.

@@ -70,7 +70,7 @@ func readDescription(ctx context.Context, st envdb.Store) (description, []byte, 
 	text, object, err := readAll(ctx, st, repositoryKey)
 	if errors.Is(err, fs.ErrNotExist) {
 		return d, nil, "", envdb.Fail(envdb.ErrNotFound, "the store holds no envdb repository: %w", err).
-			WithNext("run `envdb init`; if there should be backups, check store.url and that its disk is mounted")
+			WithNext("if there were backups, bring %s back from its copy (docs/keys.md), or check store.url and that its disk is mounted; for a new repository, `envdb init`", repositoryKey)
 	}
 	if err != nil {
 		return d, nil, "", fmt.Errorf("open the repository: %w", err)

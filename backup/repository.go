@@ -62,6 +62,16 @@ func Init(ctx context.Context, st envdb.Store, project string, opts InitOptions)
 	return Open(ctx, st, project, opts.Access)
 }
 
+// CheckNew returns the error that Init gives for a store without a repository
+// whatever its recipients are: before somebody makes keys for nothing. keyID is
+// the data key that the repository should have, empty for a new one.
+func CheckNew(ctx context.Context, st envdb.Store, project, keyID string) error {
+	if err := refuseOrphans(ctx, st, project); err != nil {
+		return err
+	}
+	return InitOptions{Access: Access{KeyID: keyID}}.check()
+}
+
 // newDescription returns the envdb.json of a new repository.
 func newDescription(recipients []seal.Slot) ([]byte, error) {
 	var id [16]byte
@@ -90,7 +100,7 @@ func refuseOrphans(ctx context.Context, st envdb.Store, project string) error {
 		}
 		return envdb.Fail(envdb.ErrRefused, "the store has backups (%s) but no %s", object.Key, repositoryKey).
 			WithState("nothing was changed").
-			WithNext("bring %s back from a copy of the store; or name another store", repositoryKey)
+			WithNext("bring %s back from its copy (docs/keys.md); or name another store", repositoryKey)
 	}
 	return nil
 }

@@ -142,7 +142,7 @@ func (s *setup) prepare(ctx context.Context) error {
 	opts := backup.InitOptions{}
 	switch {
 	case isNew:
-		err = s.checkNew()
+		err = s.checkNew(ctx, st)
 	default:
 		err = s.checkThere(there)
 	}
@@ -171,10 +171,14 @@ func probe(ctx context.Context, st envdb.Store) error {
 	return ledger.Probe(ctx, st)
 }
 
-// checkNew refuses a new repository of which nobody said whether it is to be
-// encrypted.
-func (s *setup) checkNew() error {
-	if s.config.Encryption().Configured || s.opts.noEncryption {
+// checkNew refuses a new repository where there should be one already, and one
+// of which nobody said whether it is to be encrypted.
+func (s *setup) checkNew(ctx context.Context, st envdb.Store) error {
+	e := s.config.Encryption()
+	if err := backup.CheckNew(ctx, st, s.config.Project, e.KeyID); err != nil {
+		return err
+	}
+	if e.Configured || s.opts.noEncryption {
 		return nil
 	}
 	return envdb.Fail(envdb.ErrPreflight, "%s does not say how backups are encrypted", s.result.Config).WithState("nothing was changed").
