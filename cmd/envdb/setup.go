@@ -7,6 +7,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 
 	"github.com/envdb/envdb"
@@ -249,10 +250,20 @@ func (s *setup) admitted(access backup.Access, there backup.Encryption) error {
 		}
 		names = append(names, fmt.Sprintf("%s (%s)", slot.Name, slot.Kind))
 	}
-	mine := access.Identities[0].Recipient()
+	mine, name := access.Identities[0].Recipient(), freeName(machineName(), there.Slots)
 	return envdb.Fail(envdb.ErrRefused, "the repository is encrypted, and this machine's key (%s) does not open it", mine).
 		WithState("nothing was changed in the store; its keys are %s", strings.Join(names, ", ")).
-		WithNext("on a machine that has a key: envdb key add %s --recipient %s; then the same envdb init here. With an identity file of one of those keys: ENVDB_STORE_ENCRYPTION_IDENTITY=file:PATH envdb key add %s --recipient %s", machineName(), mine, machineName(), mine)
+		WithNext("on a machine that has a key: envdb key add %s --recipient %s; then the same envdb init here. With an identity file of one of those keys: ENVDB_STORE_ENCRYPTION_IDENTITY=file:PATH envdb key add %s --recipient %s", name, mine, name, mine)
+}
+
+// freeName returns name, with a number if a slot is called that already:
+// machines are often called alike.
+func freeName(name string, slots []seal.Slot) string {
+	free := name
+	for n := 2; slices.ContainsFunc(slots, func(s seal.Slot) bool { return strings.EqualFold(s.Name, free) }); n++ {
+		free = fmt.Sprintf("%s-%d", name, n)
+	}
+	return free
 }
 
 // recovery makes the recovery identity and gives it out before anything is
