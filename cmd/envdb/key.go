@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"os"
 	"path/filepath"
 	"strings"
 
@@ -93,6 +94,8 @@ type keyAddResult struct {
 	*manager.KeyLine
 	// File holds the new identity; empty if it was made elsewhere.
 	File string `json:"file,omitempty"`
+
+	inPlace bool // File is where this machine's identity belongs
 }
 
 func newKeyAddCommand(a *app) *cobra.Command {
@@ -136,7 +139,7 @@ func (a *app) runKeyAdd(ctx context.Context, opts keyAddOptions) error {
 		if err != nil {
 			return err
 		}
-		slot.Recipient, result.File = identity.Recipient(), opts.file
+		slot.Recipient, result.File, result.inPlace = identity.Recipient(), opts.file, a.namesIdentity(opts.file)
 	}
 	if result.KeyLine, err = s.manager.AddKey(ctx, slot); err != nil {
 		return opts.inDoubt(err, slot.Recipient)
@@ -170,9 +173,26 @@ func (o keyAddOptions) inDoubt(err error, recipient seal.Recipient) error {
 		WithNext("see envdb key list; if it is not there: envdb key add %s --kind %s --recipient %s", o.name, o.kind, recipient)
 }
 
+// namesIdentity reports whether a file is the identity of the configuration,
+// whichever other one the variable names for once.
+func (a *app) namesIdentity(file string) bool {
+	l := config.Process()
+	l.Environ = append(l.Environ, "ENVDB_STORE_ENCRYPTION_IDENTITY=")
+	c, err := l.Load(a.configPath, nil)
+	if err != nil {
+		return false // it names none without the variable
+	}
+	named, err := os.Stat(c.Encryption().File)
+	given, errGiven := os.Stat(file)
+	return err == nil && errGiven == nil && os.SameFile(named, given)
+}
+
 func renderKeyAdded(w io.Writer, r keyAddResult) {
 	fmt.Fprintf(w, "%s (%s, %s) can open the repository\n", r.Name, r.Kind, r.Recipient)
 	switch {
+	case r.inPlace:
+		fmt.Fprintf(w, "%s is this machine's key now: store.encryption.identity names it\n", r.File)
+		fmt.Fprintln(w, "Next: if it replaces a key that was lost, take that one away: envdb key list, then envdb key remove NAME")
 	case r.File != "" && r.Kind == seal.Recovery:
 		fmt.Fprintf(w, "Next: move %s to where it outlives this machine, and delete it here\n", r.File)
 	case r.File != "":
