@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"slices"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -81,8 +82,13 @@ func renderStatus(w io.Writer, s *manager.Status) {
 	rows := make([][]string, 0, len(s.Environments))
 	for _, e := range s.Environments {
 		newest := "none"
-		if e.Newest != nil {
+		switch {
+		case e.Newest != nil:
 			newest = console.Age(s.At.Sub(e.Newest.Point))
+		case slices.ContainsFunc(e.Notes, func(note string) bool {
+			return strings.HasPrefix(note, "store: ") || strings.HasPrefix(note, "backups: ")
+		}):
+			newest = "unknown" // nobody could look
 		}
 		data := ""
 		if e.State == "up" {
