@@ -25,6 +25,7 @@ type wire struct {
 	server   string
 	cutAt    atomic.Value // string; empty for never
 	deliver  atomic.Bool  // whether the server still gets the statement
+	answered atomic.Bool  // whether the cut waits until the server has done it
 	threads  sync.WaitGroup
 }
 
@@ -59,13 +60,29 @@ func (l *wire) serve() {
 			client.Close()
 			continue
 		}
-		l.threads.Go(func() { io.Copy(client, server); client.Close() })
-		l.threads.Go(func() { l.forward(client, server) })
+		mute := new(atomic.Bool)
+		l.threads.Go(func() { answer(client, server, mute) })
+		l.threads.Go(func() { l.forward(client, server, mute) })
+	}
+}
+
+// answer carries what the server says; once muted, its next word cuts the wire.
+func answer(client, server net.Conn, mute *atomic.Bool) {
+	defer client.Close()
+	buf := make([]byte, 64<<10)
+	for {
+		n, err := server.Read(buf)
+		if err != nil || mute.Load() {
+			return
+		}
+		if _, err := client.Write(buf[:n]); err != nil {
+			return
+		}
 	}
 }
 
 // forward carries what the client says, until it says what the wire is cut at.
-func (l *wire) forward(client, server net.Conn) {
+func (l *wire) forward(client, server net.Conn, mute *atomic.Bool) {
 	defer server.Close()
 	defer client.Close()
 	buf := make([]byte, 64<<10)
@@ -82,6 +99,11 @@ func (l *wire) forward(client, server net.Conn) {
 			continue
 		}
 		l.cutAt.Store("")
+		if l.answered.Load() {
+			mute.Store(true)
+			server.Write(buf[:n])
+			continue
+		}
 		client.Close()
 		if l.deliver.Load() {
 			server.Write(buf[:n])
@@ -128,6 +150,60 @@ func TestCutWireSaysWhatHappened(t *testing.T) {
 			})
 		}
 	}
+}
+
+// TestCutWireSaysWhetherItWasDropped cuts the connection at the drop: before
+// the server got it, while it drops, and when it has. A discard succeeds
+// exactly if the version is gone, and otherwise says that it is there.
+func TestCutWireSaysWhetherItWasDropped(t *testing.T) {
+	t.Parallel()
+	s := pgtest.Start(t)
+	for _, when := range []string{"before", "during", "after"} {
+		t.Run(when, func(t *testing.T) {
+			t.Parallel()
+			w := newWorld(t, s, "")
+			line := w.lay(t)
+			g := w.locked(t, "cut-"+strconv.FormatInt(serial.Add(1), 10))
+			d := w.build(t, g, "a")
+			line.deliver.Store(when == "during")
+			line.answered.Store(when == "after")
+			line.cutAt.Store("drop database")
+			err := g.Discard(t.Context(), w.target(t), envdb.OpDiscard, "a", nil)
+			if at := line.cutAt.Load(); at != "" {
+				t.Fatalf("the wire was not cut at %q: %s", at, problem(err))
+			}
+			there := s.QueryText(t, "postgres", "SELECT count(*) FROM pg_database WHERE datname = "+postgres.Literal(d.Name)) == "1"
+			if there != (err != nil) || when == "before" && !there || when == "after" && there {
+				t.Errorf("the version is there: %t, and the discard says %s", there, problem(err))
+			}
+			if !there {
+				return
+			}
+			wants(t, err, envdb.ErrUnreachable, "there", "run this again")
+			if when == "before" {
+				wants(t, err, envdb.ErrUnreachable, d.Name+" is there as before")
+			}
+			next := w.open(t, "next")
+			eventually(t, "the lock", func() bool { return next.Lock(t.Context()) == nil })
+			if err := next.Discard(t.Context(), w.target(t), envdb.OpDiscard, "a", nil); err != nil {
+				t.Error(problem(err))
+			}
+		})
+	}
+}
+
+// TestCutWireWhenNobodyCanBeAsked cuts the connection at the drop, and lets no
+// other one in.
+func TestCutWireWhenNobodyCanBeAsked(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, pgtest.Start(t), "")
+	line := w.lay(t)
+	g := w.locked(t, "cut-off")
+	w.build(t, g, "a")
+	line.cutAt.Store("drop database")
+	line.listener.Close()
+	err := g.Discard(t.Context(), w.target(t), envdb.OpDiscard, "a", nil)
+	wants(t, err, envdb.ErrUnreachable, "whether", "could not be found out", "envdb versions staging")
 }
 
 func TestCtrlCInTheMiddleOfAPromote(t *testing.T) {

@@ -74,11 +74,76 @@ func (g *Generations) drop(ctx context.Context, v Version, recorded Recorded) er
 		_, err := conn.Exec(ctx, "DROP DATABASE "+postgres.Quote(v.Name)+" WITH (FORCE)")
 		return g.explain(err, "drop database "+v.Name)
 	})
+	if err != nil && g.session.gone() {
+		err = g.afterLostDrop(ctx, v, err)
+	}
 	if err != nil {
 		return err
 	}
 	g.log.Info("database dropped", "env", g.env.Name, "database", v.Name)
 	return nil
+}
+
+// afterLostDrop says what a drop whose connection was lost has done. It
+// returns nil if the database is gone all the same.
+func (g *Generations) afterLostDrop(ctx context.Context, v Version, err error) error {
+	there, broken, askErr := g.leftOf(ctx, v)
+	switch {
+	case askErr != nil:
+		return envdb.Fail(envdb.ErrUnreachable, "drop database %s: the connection was lost: %w", v.Name, errors.Join(err, askErr)).
+			WithState("whether %s was dropped could not be found out", v.Name).
+			WithNext("see `envdb versions %s`; if it is still there, run this again", g.env.Name)
+	case !there:
+		g.log.Debug("the connection was lost while a database was dropped", "env", g.env.Name, "database", v.Name, "err", err)
+		return nil
+	}
+	state := "%s is there as before"
+	if broken {
+		state = "dropping %s was begun: it is still there, and cannot be used any more"
+	}
+	_, next := envdb.Advice(err)
+	return envdb.Fail(nil, "%w", err).WithState(state, v.Name).WithNext("%s", next)
+}
+
+// leftOf asks, over a new connection, whether the version is still there, and
+// whether dropping it was begun. The lost session may be dropping it just now:
+// ending it then would leave a broken database, so that is waited for.
+func (g *Generations) leftOf(ctx context.Context, v Version) (there, broken bool, err error) {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), quick)
+	defer cancel()
+	conn, err := g.connect(ctx, g.env.Maintenance())
+	if err != nil {
+		return false, false, err
+	}
+	defer closeConn(conn)
+	if err := g.outlive(ctx, conn); err != nil {
+		return false, false, err
+	}
+	err = conn.QueryRow(ctx, "SELECT datconnlimit = -2 FROM pg_database WHERE oid = $1", v.OID).Scan(&broken)
+	if errors.Is(err, pgx.ErrNoRows) {
+		return false, false, nil
+	}
+	return true, broken, err
+}
+
+// outlive waits until the lost session has done what it is doing, and ends it
+// if it does nothing.
+func (g *Generations) outlive(ctx context.Context, conn *pgx.Conn) error {
+	for {
+		var left bool
+		err := conn.QueryRow(ctx, `
+			SELECT count(*) FILTER (WHERE CASE WHEN state = 'active' THEN true ELSE pg_terminate_backend(pid) END) > 0
+			FROM pg_stat_activity WHERE pid = $1 AND application_name = $2`,
+			int32(g.session.pid()), sessionName(g.App())).Scan(&left)
+		if err != nil || !left {
+			return err
+		}
+		select {
+		case <-ctx.Done():
+			return ctx.Err()
+		case <-time.After(fencePoll):
+		}
+	}
 }
 
 func (g *Generations) stillDroppable(ctx context.Context, v Version, recorded Recorded) error {
