@@ -44,17 +44,31 @@ func operations() []operation {
 	return []operation{
 		{name: "backup", ways: 2, shards: 2, every: 5, stops: true, requests: 1, scene: sourceOnly, prepare: simply("backup", "prod"), state: newestBackup},
 		{name: "mirror", ways: 1, shards: 2, every: 8, requests: 3, scene: mirrored, prepare: buildOther("mirror"), state: live, versions: "live previous"},
-		{name: "restore", ways: 1, shards: 2, every: 12, scene: restored, prepare: buildOther("restore"), state: live, versions: "live previous"},
-		{name: "promote", ways: 2, shards: 1, every: 2, scene: mirrored, prepare: promoteDark, state: live, versions: "live previous", once: true},
-		{name: "rollback", ways: 2, shards: 1, every: 2, scene: mirrored, prepare: rollBack, state: live, versions: "live previous", once: true},
-		{name: "discard", ways: 2, shards: 1, every: 1, scene: mirrored, prepare: discardDark, state: darkVersion, versions: "live previous", once: true},
+		{name: "restore", ways: 1, shards: 2, every: 12, requests: 9, scene: restored, prepare: buildOther("restore"), state: live, versions: "live previous"},
+		{name: "promote", ways: 2, shards: 1, every: 2, requests: 3, scene: mirrored, prepare: promoteDark, state: live, versions: "live previous", once: true},
+		{name: "rollback", ways: 2, shards: 1, every: 2, requests: 3, scene: mirrored, prepare: rollBack, state: live, versions: "live previous", once: true},
+		{name: "discard", ways: 2, shards: 1, every: 1, requests: 4, scene: mirrored, prepare: discardDark, state: darkVersion, versions: "live previous", once: true},
 		{name: "clean", ways: 1, shards: 1, every: 4, requests: 4, scene: littered, prepare: cleanUp, state: leftovers, versions: "live previous"},
 		{name: "verify", ways: 2, shards: 1, every: 1, requests: 2, scene: mirrored, prepare: simply("verify", "prod"), state: marks},
 	}
 }
 
+// inParts is a backup whose pack is larger than one part of an upload.
+func inParts() operation {
+	return operation{name: "backup in parts", requests: 2, scene: bulky, prepare: simply("backup", "prod"), state: newestBackup}
+}
+
+// bulky is a production that got 8 MB of noise since its one backup.
+func bulky(t *testing.T) *scene {
+	return sourceThat(t, "CREATE TABLE noise (id int PRIMARY KEY, body bytea)",
+		"INSERT INTO noise SELECT i, (SELECT string_agg(decode(md5(i::text || ' ' || j), 'hex'), '') FROM generate_series(1, 4096) AS j) FROM generate_series(1, 128) AS i")
+}
+
 // sourceOnly is a production with one backup, and changes since.
-func sourceOnly(t *testing.T) *scene {
+func sourceOnly(t *testing.T) *scene { return sourceThat(t) }
+
+func sourceThat(t *testing.T, changed ...string) *scene {
+	t.Helper()
 	prod := newDatabase(t, pgtest.Start(t), "prod", envdb.Production)
 	prod.fill(t)
 	prod.keepOpen(t)
@@ -62,6 +76,7 @@ func sourceOnly(t *testing.T) *scene {
 	s.source = prod
 	s.must(t, command{Operation: "backup", Environment: "prod"})
 	prod.earn(t)
+	s.server.Exec(t, prod.name, changed...)
 	s.freeze(t)
 	return s
 }
