@@ -215,25 +215,14 @@ new repository (docs/keys.md).`,
 		Args:    arguments("NAME"),
 		RunE: func(c *cobra.Command, args []string) error {
 			req.Name = args[0]
-			return a.runKeyRemove(c.Context(), req)
+			return look(c.Context(), a, renderKeyRemoval, func(ctx context.Context, m *manager.Manager) (*manager.KeyRemoval, error) {
+				return m.RemoveKey(ctx, req)
+			})
 		},
 	}
 	c.Flags().StringVar(&req.Confirm, "confirm", "", "`NAME` again, for the key that is used here and the last one for recovery")
 	c.Flags().BoolVar(&req.DryRun, "dry-run", false, "say what it would do, and do nothing")
 	return c
-}
-
-func (a *app) runKeyRemove(ctx context.Context, req manager.RemoveKeyRequest) error {
-	s, err := a.open(ctx)
-	if err != nil {
-		return err
-	}
-	defer s.close()
-	removal, err := s.manager.RemoveKey(ctx, req)
-	if err != nil {
-		return err
-	}
-	return print(a, removal, renderKeyRemoval)
 }
 
 func renderKeyRemoval(w io.Writer, r *manager.KeyRemoval) {

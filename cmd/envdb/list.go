@@ -146,7 +146,7 @@ func renderEnvironments(w io.Writer, l *manager.EnvironmentList) {
 	console.Table(w, []string{"ENVIRONMENT", "TIER", "", "MIRRORS", "URL"}, rows)
 }
 
-// look runs a command that only reads, and prints its result.
+// look runs a command whose result is all that there is to see, and prints it.
 func look[T any](ctx context.Context, a *app, text func(io.Writer, T), read func(context.Context, *manager.Manager) (T, error)) error {
 	s, err := a.open(ctx)
 	if err != nil {

@@ -9,7 +9,7 @@ import (
 // It waits no longer than the caller that wants it: one who had too little
 // patience leaves the next to try again, unless that one has no more of it.
 type once[T any] struct {
-	make func(context.Context) (T, error)
+	try  func(context.Context) (T, error)
 	turn chan struct{} // holds a token while nobody tries
 
 	made   bool
@@ -18,15 +18,10 @@ type once[T any] struct {
 	waited time.Duration // in vain, with err
 }
 
-func newOnce[T any](make func(context.Context) (T, error)) *once[T] {
-	o := &once[T]{make: make, turn: newTurn()}
+func newOnce[T any](try func(context.Context) (T, error)) *once[T] {
+	o := &once[T]{try: try, turn: make(chan struct{}, 1)}
+	o.turn <- struct{}{}
 	return o
-}
-
-func newTurn() chan struct{} {
-	turn := make(chan struct{}, 1)
-	turn <- struct{}{}
-	return turn
 }
 
 // get returns the value.
@@ -42,7 +37,7 @@ func (o *once[T]) get(ctx context.Context) (T, error) {
 		return o.value, o.err
 	}
 	began := time.Now()
-	o.value, o.err = o.make(ctx)
+	o.value, o.err = o.try(ctx)
 	o.made = o.err == nil || ctx.Err() == nil
 	o.waited = time.Since(began)
 	return o.value, o.err
