@@ -13,14 +13,21 @@ type Operation string
 
 // The operations of envdb.
 const (
-	OpBackup   Operation = "backup"
-	OpVerify   Operation = "verify"
-	OpMirror   Operation = "mirror"
-	OpRestore  Operation = "restore"
-	OpPromote  Operation = "promote"
-	OpRollback Operation = "rollback"
-	OpDiscard  Operation = "discard"
-	OpIdentity Operation = "identity"
+	OpBackup    Operation = "backup"
+	OpVerify    Operation = "verify"
+	OpMirror    Operation = "mirror"
+	OpRestore   Operation = "restore"
+	OpSeed      Operation = "seed"
+	OpReset     Operation = "reset"
+	OpMigrate   Operation = "migrate"
+	OpCreate    Operation = "create"
+	OpDestroy   Operation = "destroy"
+	OpHibernate Operation = "hibernate"
+	OpWake      Operation = "wake"
+	OpPromote   Operation = "promote"
+	OpRollback  Operation = "rollback"
+	OpDiscard   Operation = "discard"
+	OpIdentity  Operation = "identity"
 )
 
 // Reads reports whether the operation leaves its environment as it is, so that

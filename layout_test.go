@@ -25,13 +25,15 @@ type sourcePackage struct {
 }
 
 // public are the packages that other programs may import.
-var public = []string{".", "backup", "backup/seal", "restore", "seed", "schedule", "fixtures"}
+var public = []string{".", "backup", "backup/seal", "restore", "seed", "seed/fixture", "seed/generate", "schedule", "fixtures"}
 
 // onlyIn says which packages alone may import what, by prefix of the path.
 // A "/" at the end of an importer lets in the packages below it.
 var onlyIn = map[string][]string{
 	"github.com/spf13/viper":     {"internal/config"},
-	"github.com/goccy/go-yaml":   {"internal/config"},
+	"github.com/goccy/go-yaml":   {"internal/config", "seed", "seed/"},
+	"github.com/pressly/goose":   {"seed", "seed/"},
+	"github.com/brianvoe/":       {"seed", "seed/"},
 	"github.com/robfig/cron":     {"schedule"},
 	"github.com/aws/":            {"internal/store/s3"},
 	"filippo.io/":                {"backup/seal"},

@@ -60,8 +60,9 @@ type Sanctioned struct {
 }
 
 // sanctionable are the operations that may write to a protected environment:
-// a dark version from its own backups, and making a version live.
-var sanctionable = []Operation{OpRestore, OpPromote, OpRollback, OpDiscard}
+// a dark version from its own backups, a migration after a backup, and making a
+// version live.
+var sanctionable = []Operation{OpRestore, OpMigrate, OpPromote, OpRollback, OpDiscard}
 
 // Sanction returns e as something that the confirmed operation may write to.
 // It fails with ErrRefused if the confirmation names another environment, or

@@ -6,12 +6,16 @@ type VersionState string
 
 // The states of a version. Live has the name in the environment's URL; Dark is
 // built but does not serve; Previous was live; Aside is a foreign database
-// that stood under the live name and was moved out of the way.
+// that stood under the live name and was moved out of the way. Baseline is the
+// sealed copy of what the last mirror or seed produced, Spare a copy of it that
+// waits to be made live by a reset.
 const (
 	Live     VersionState = "live"
 	Dark     VersionState = "dark"
 	Previous VersionState = "previous"
 	Aside    VersionState = "aside"
+	Baseline VersionState = "baseline"
+	Spare    VersionState = "spare"
 )
 
 // Neutrality says whether a version can still act on the world as its source

@@ -93,6 +93,7 @@ func (c *Config) read(root value) {
 	root.require(seen, "environments")
 	for _, d := range c.environments {
 		d.checkMirror(c.environments)
+		d.checkSeed()
 	}
 	c.checkTwins()
 }

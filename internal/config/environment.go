@@ -49,6 +49,29 @@ type Environment struct {
 
 	Backup Backup
 	Mirror Mirror
+	Seed   Seed
+	// Baseline says whether a mirror or a seed leaves a sealed copy for reset,
+	// Spares how many copies of it wait, ready to be made live.
+	Baseline Baseline
+	Spares   int
+}
+
+// Baseline says when a sealed copy is kept beside the live version.
+type Baseline string
+
+// BaselineAuto keeps one of databases below BaselineAutoMost.
+const (
+	BaselineAuto Baseline = "auto"
+	BaselineOn   Baseline = "on"
+	BaselineOff  Baseline = "off"
+
+	// BaselineAutoMost is in bytes.
+	BaselineAutoMost = 10 << 30
+)
+
+// Wanted reports whether a version of that many bytes gets a baseline.
+func (b Baseline) Wanted(bytes int64) bool {
+	return b == BaselineOn || b != BaselineOff && bytes < BaselineAutoMost
 }
 
 // declaration is an environment as it stands in the file, before its
@@ -61,6 +84,7 @@ type declaration struct {
 	maintenanceDB, poolerDatabase text
 	settings                      map[string]text
 	from                          value // of the mirror
+	seed                          value
 }
 
 const (
@@ -75,6 +99,7 @@ func (e entry) environment() *declaration {
 	d.KeepPrevious = defaultKeepPrevious
 	d.Roles = MapRoles
 	d.Backup = defaultBackup()
+	d.Baseline = BaselineAuto
 	if strings.ContainsAny(e.name, "*?{") {
 		e.doc.fault(e.at, "name the environment", "%s: this version of envdb has no patterns of environments", e.path)
 		return d
@@ -103,6 +128,11 @@ func (e entry) environment() *declaration {
 		"jobs":             func(v value) { d.Jobs = v.jobs() },
 		"backup":           func(v value) { d.Backup = v.backup(e.name) },
 		"mirror":           d.readMirror,
+		"seed":             d.readSeed,
+		"baseline": func(v value) {
+			d.Baseline = Baseline(v.choice("value", string(BaselineAuto), string(BaselineOn), string(BaselineOff)))
+		},
+		"spares": func(v value) { d.Spares = v.spares() },
 	})
 	e.require(seen, "tier", "url")
 	if p, found := seen["protected"]; found && d.Tier == envdb.Production && !d.MarkedProtected {
@@ -117,6 +147,17 @@ func (v value) tier() envdb.Tier {
 		names = append(names, string(t))
 	}
 	return envdb.Tier(v.choice("tier", names...))
+}
+
+// mostSpares bounds the copies that only wait.
+const mostSpares = 8
+
+func (v value) spares() int {
+	n := v.integer(0)
+	if n > mostSpares {
+		v.fault("is %d; the most is %d", n, mostSpares)
+	}
+	return n
 }
 
 func (v value) jobs() int {
