@@ -28,13 +28,14 @@ const (
 	OpRollback  Operation = "rollback"
 	OpDiscard   Operation = "discard"
 	OpIdentity  Operation = "identity"
+	OpDump      Operation = "dump"
 )
 
 // Reads reports whether the operation leaves its environment as it is, so that
 // several of them may share the environment's lease.
 func (op Operation) Reads() bool {
 	switch op {
-	case OpBackup, OpVerify, OpIdentity:
+	case OpBackup, OpVerify, OpIdentity, OpDump:
 		return true
 	}
 	return false

@@ -22,9 +22,10 @@ const (
 // did.
 type Neutrality string
 
-// A copy of production is Neutralised before anyone can connect; everything
-// else is Raw.
+// A copy of production is Neutralised before anyone can connect, what is Seeded
+// never was anybody's; everything else is Raw.
 const (
 	Raw         Neutrality = "raw"
 	Neutralised Neutrality = "neutralised"
+	Seeded      Neutrality = "seeded"
 )

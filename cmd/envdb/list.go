@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"maps"
 	"slices"
 	"strings"
 
@@ -60,6 +61,9 @@ func renderVersions(w io.Writer, l *manager.VersionList) {
 		if v.Source != "" {
 			from = v.Source + " as of " + console.Time(v.Point)
 		}
+		if v.Digest != "" {
+			from = seededFrom(v.Digest, v.Labels)
+		}
 		rows = append(rows, []string{v.Name, string(v.State), string(v.Neutrality), from, console.Bytes(v.Size), v.Unsealed})
 	}
 	console.Table(w, []string{"DATABASE", "STATE", "DATA IS", "FROM", "SIZE", "NOT USED, BECAUSE"}, rows)
@@ -97,9 +101,21 @@ func renderStatus(w io.Writer, s *manager.Status) {
 		if e.DataSource != "" {
 			data = fmt.Sprintf("%s, %s", e.DataSource, console.Age(s.At.Sub(e.DataPoint)))
 		}
+		if e.Digest != "" {
+			data = fmt.Sprintf("%s, %s", seededFrom(e.Digest, e.Labels), console.Age(s.At.Sub(e.Seeded)))
+		}
 		rows = append(rows, []string{e.Name, string(e.Tier), e.State, data, string(e.Neutrality), newest, strings.Join(e.Notes, "; ")})
 	}
 	console.Table(w, []string{"ENVIRONMENT", "TIER", "STATE", "DATA FROM", "DATA IS", "NEWEST BACKUP", "NOTES"}, rows)
+}
+
+// seededFrom names the inputs of a seed for people.
+func seededFrom(digest string, labels map[string]string) string {
+	text := fmt.Sprintf("seed %.12s", digest)
+	for _, name := range slices.Sorted(maps.Keys(labels)) {
+		text += fmt.Sprintf(" %s=%.12s", name, labels[name])
+	}
+	return text
 }
 
 func newEnvCommand(a *app) *cobra.Command {

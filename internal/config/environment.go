@@ -50,6 +50,8 @@ type Environment struct {
 	Backup Backup
 	Mirror Mirror
 	Seed   Seed
+	// Migrate is what Environment.Migrations prefers over the seed's.
+	Migrate Migrations
 	// Baseline says whether a mirror or a seed leaves a sealed copy for reset,
 	// Spares how many copies of it wait, ready to be made live.
 	Baseline Baseline
@@ -129,6 +131,7 @@ func (e entry) environment() *declaration {
 		"backup":           func(v value) { d.Backup = v.backup(e.name) },
 		"mirror":           d.readMirror,
 		"seed":             d.readSeed,
+		"migrations":       d.readMigrate,
 		"baseline": func(v value) {
 			d.Baseline = Baseline(v.choice("value", string(BaselineAuto), string(BaselineOn), string(BaselineOff)))
 		},

@@ -7,10 +7,9 @@ var notInThisVersion = map[string]string{
 	"drills":    "drills (rehearsed restores)",
 	"variables": "comparison of variables",
 
-	"environments.*.ttl":     "expiry of environments",
-	"environments.*.access":  "management of access",
-	"environments.*.migrate": "migration after a mirror",
-	"environments.*.mask":    "masking",
+	"environments.*.ttl":    "expiry of environments",
+	"environments.*.access": "management of access",
+	"environments.*.mask":   "masking",
 
 	"environments.*.mirror.preserve": "preserved tables",
 	"environments.*.mirror.mask":     "masking",

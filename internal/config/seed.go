@@ -17,6 +17,9 @@ type Seed struct {
 	MigrationCommand string
 	// MigrationTimeout ends a command that hangs.
 	MigrationTimeout time.Duration
+	// MigrationInputs are absolute paths and globs of what the command reads.
+	// Without them nobody can tell whether it would make the same again.
+	MigrationInputs []string
 	// Fixtures are absolute paths and globs, in the order in which they are
 	// loaded; a directory stands for the files in it.
 	Fixtures []string
@@ -30,6 +33,58 @@ type Seed struct {
 	Schedule schedule.Cron
 	// Dir is the directory of the configuration.
 	Dir string
+}
+
+// Migrations say what brings the schema of a live version up.
+type Migrations struct {
+	// Directory is the absolute path of a directory of goose migrations in SQL;
+	// or Command is run by the shell in Dir. At most one is set.
+	Directory string
+	Command   string
+	Timeout   time.Duration
+	// Checks are SQL files whose statements must return no rows afterwards.
+	Checks []string
+	// Dir is the directory of the configuration.
+	Dir string
+}
+
+// Migrations returns what migrates the environment: its own section, or else
+// what it is seeded with.
+func (e Environment) Migrations() Migrations {
+	if e.Migrate.Dir != "" {
+		return e.Migrate
+	}
+	return Migrations{
+		Directory: e.Seed.Migrations, Command: e.Seed.MigrationCommand, Timeout: e.Seed.MigrationTimeout,
+		Checks: e.Seed.Checks, Dir: e.Seed.Dir,
+	}
+}
+
+// readMigrate reads what `envdb migrate` runs, for an environment that is not
+// seeded: a directory, or a mapping.
+func (d *declaration) readMigrate(v value) {
+	d.Migrate = Migrations{Dir: v.doc.dir, Timeout: migrationPatience}
+	if v.kind() != "a mapping" {
+		d.Migrate.Directory = v.place()
+		return
+	}
+	v.object(fields{
+		"directory": func(v value) { d.Migrate.Directory = v.place() },
+		"command":   func(v value) { d.Migrate.Command = v.raw() },
+		"timeout":   func(v value) { d.Migrate.Timeout = v.migrationTimeout() },
+		"checks":    func(v value) { d.Migrate.Checks = v.files() },
+	})
+	if (d.Migrate.Directory == "") == (d.Migrate.Command == "") {
+		v.hint("directory: db/migrations", "holds a directory or a command, and one of them only")
+	}
+}
+
+func (v value) migrationTimeout() time.Duration {
+	timeout := v.duration()
+	if timeout <= 0 {
+		v.fault("is no time for a migration")
+	}
+	return timeout
 }
 
 // Declared reports whether the environment can be seeded.
@@ -88,11 +143,8 @@ func (d *declaration) readMigrations(v value) {
 	}
 	seen := v.object(fields{
 		"command": func(v value) { d.Seed.MigrationCommand = v.raw() },
-		"timeout": func(v value) {
-			if d.Seed.MigrationTimeout = v.duration(); d.Seed.MigrationTimeout <= 0 {
-				v.fault("is no time for a migration")
-			}
-		},
+		"inputs":  func(v value) { d.Seed.MigrationInputs = v.files() },
+		"timeout": func(v value) { d.Seed.MigrationTimeout = v.migrationTimeout() },
 	})
 	v.require(seen, "command")
 }

@@ -105,6 +105,7 @@ type Completion struct {
 	Digest     string    // if not known before
 	Point      time.Time // if not known before
 	Carried    *Properties
+	Labels     map[string]string
 }
 
 // apply returns the marker of the completed version.
@@ -120,6 +121,9 @@ func (c Completion) apply(m Marker) Marker {
 	}
 	if c.Carried != nil {
 		m.Carried = c.Carried
+	}
+	if c.Labels != nil {
+		m.Labels = c.Labels
 	}
 	return m
 }

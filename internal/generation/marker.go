@@ -30,11 +30,13 @@ type Marker struct {
 	// it, it is never dropped.
 	Foreign bool `json:"foreign,omitempty"`
 
-	Source     string           `json:"source,omitempty"` // the environment whose data it holds
-	Backup     string           `json:"backup,omitempty"` // the id of the backup it was filled from
-	Point      time.Time        `json:"point,omitzero"`   // the moment of the data
-	Digest     string           `json:"digest,omitempty"` // of the inputs of a seed
-	Neutrality envdb.Neutrality `json:"neutrality,omitempty"`
+	Source string    `json:"source,omitempty"` // the environment whose data it holds
+	Backup string    `json:"backup,omitempty"` // the id of the backup it was filled from
+	Point  time.Time `json:"point,omitzero"`   // the moment of the data
+	Digest string    `json:"digest,omitempty"` // of the inputs of a seed
+	// Labels are what a person or CI noted of the version.
+	Labels     map[string]string `json:"labels,omitempty"`
+	Neutrality envdb.Neutrality  `json:"neutrality,omitempty"`
 
 	Run      string    `json:"run,omitempty"` // the run that built it
 	Created  time.Time `json:"created,omitzero"`

@@ -1,6 +1,7 @@
 package generation_test
 
 import (
+	"reflect"
 	"testing"
 
 	"pgregory.net/rapid"
@@ -46,7 +47,7 @@ func TestCommentsSurvive(t *testing.T) {
 			t.Fatal(err)
 		}
 		gotUser, got := generation.SplitComment(text)
-		if gotUser != user || got == nil || *got != want {
+		if gotUser != user || got == nil || !reflect.DeepEqual(*got, want) {
 			t.Fatalf("got %q, %+v", gotUser, got)
 		}
 	})

@@ -16,7 +16,8 @@ type PromoteOptions struct {
 	// Properties are what the new live version gets; nil is what the live
 	// version has now, or PostgreSQL's defaults if there is none.
 	Properties *Properties
-	// Completion is recorded if this run is still building the version.
+	// Completion is recorded if this run is still building the version, or if it
+	// is a spare.
 	Completion Completion
 	// KeepPrevious is how many previous versions stay; 0 is one.
 	KeepPrevious int
@@ -180,7 +181,7 @@ func (g *Generations) unclaimed(live *Version) error {
 func (g *Generations) label(x *exchange, o PromoteOptions, versions []Version) {
 	now := g.now().UTC()
 	x.nextMarker = *x.next.Marker
-	if x.next.State == Building {
+	if x.next.State == Building || x.next.State == envdb.Spare {
 		x.nextMarker = o.Completion.apply(x.nextMarker)
 	}
 	g.labelBaseline(x, o, versions)

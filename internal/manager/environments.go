@@ -90,6 +90,7 @@ func versionLines(versions []generation.Version) []VersionLine {
 		line := VersionLine{Name: v.Name, State: v.State, Size: v.Size, Unsealed: v.Unsealed}
 		if v.Marker != nil {
 			line.Source, line.Backup, line.Point, line.Neutrality = v.Marker.Source, v.Marker.Backup, v.Marker.Point, v.Marker.Neutrality
+			line.Digest, line.Labels, line.Created = v.Marker.Digest, v.Marker.Labels, v.Marker.Created
 		}
 		lines = append(lines, line)
 	}

@@ -124,7 +124,11 @@ func (m *Manager) check(ctx context.Context, x *execution, b building, dark *gen
 		return 0, err
 	}
 	if b.operation == envdb.OpMirror {
-		if err := m.userChecks(ctx, x, b.env, conn, searchPath(catalogue)); err != nil {
+		scripts, err := config.ReadScripts(b.env.Mirror.Checks)
+		if err != nil {
+			return 0, err
+		}
+		if err := m.userChecks(ctx, x, b.env, scripts, conn, searchPath(catalogue)); err != nil {
 			return 0, err
 		}
 	}

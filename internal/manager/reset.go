@@ -56,6 +56,7 @@ type resetting struct {
 	env     config.Environment
 	target  envdb.Target
 	started time.Time
+	labels  map[string]string // that the version gets
 }
 
 // Reset returns an environment to what it was last filled with, in the time of
@@ -142,6 +143,7 @@ func (m *Manager) resetByCopy(ctx context.Context, x *execution, g *generation.G
 	}
 	options := promoteOptions(r.env)
 	options.Properties, options.LeaveSurplus = &properties, true
+	options.Completion.Labels = r.labels
 	x.step("promote")
 	promotion, err := g.Promote(ctx, r.target, next.Name, options)
 	if err != nil {
@@ -218,11 +220,4 @@ func (m *Manager) rebuild(ctx context.Context, x *execution, r resetting) (*Buil
 // noWay says that both ways are barred.
 func (c choice) noWay(err error) error {
 	return fmt.Errorf("%s; nor can the backup be restored that it was filled from: %w", c.why, err)
-}
-
-// reseed fills the environment from its migrations and fixtures again, without
-// what is cached.
-func (m *Manager) reseed(_ context.Context, _ *execution, env config.Environment, _ envdb.Target) (*BuildResult, error) {
-	return nil, envdb.Fail(envdb.ErrPreflight, "%s has no baseline, and would be seeded anew, which a reset does not do yet", env.Name).
-		WithState("%s is as it was", env.Name).WithNext("envdb seed %s --no-cache", env.Name)
 }

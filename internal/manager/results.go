@@ -105,7 +105,11 @@ type VersionLine struct {
 	Backup     string             `json:"backup,omitempty"`
 	Point      time.Time          `json:"point,omitzero"`
 	Neutrality envdb.Neutrality   `json:"neutrality,omitempty"`
-	Size       int64              `json:"size"`
+	// Digest is of the inputs of a seed, Labels what was noted of the version.
+	Digest  string            `json:"digest,omitempty"`
+	Labels  map[string]string `json:"labels,omitempty"`
+	Created time.Time         `json:"created,omitzero"`
+	Size    int64             `json:"size"`
 	// Unsealed says why a baseline or a spare is of no use.
 	Unsealed string `json:"unsealed,omitempty"`
 }
@@ -130,11 +134,16 @@ type EnvironmentStatus struct {
 	DataSource string           `json:"data_source,omitempty"`
 	DataPoint  time.Time        `json:"data_point,omitzero"`
 	Neutrality envdb.Neutrality `json:"neutrality,omitempty"`
-	Newest     *BackupLine      `json:"newest_backup,omitempty"`
-	Backups    int              `json:"backups"`
-	Versions   []VersionLine    `json:"versions,omitempty"`
-	LastRun    string           `json:"last_run,omitempty"`
-	Notes      []string         `json:"notes,omitempty"`
+	// Digest is of what the live version was seeded with, Labels what was noted
+	// of it.
+	Digest   string            `json:"digest,omitempty"`
+	Labels   map[string]string `json:"labels,omitempty"`
+	Seeded   time.Time         `json:"seeded,omitzero"`
+	Newest   *BackupLine       `json:"newest_backup,omitempty"`
+	Backups  int               `json:"backups"`
+	Versions []VersionLine     `json:"versions,omitempty"`
+	LastRun  string            `json:"last_run,omitempty"`
+	Notes    []string          `json:"notes,omitempty"`
 }
 
 // EnvironmentLine is an environment of the configuration.

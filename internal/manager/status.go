@@ -72,6 +72,9 @@ func (m *Manager) statusOfServer(ctx context.Context, line *EnvironmentStatus) {
 		case envdb.Live:
 			line.State = "up"
 			line.DataSource, line.DataPoint, line.Neutrality = v.Source, v.Point, v.Neutrality
+			if v.Digest != "" {
+				line.Digest, line.Labels, line.Seeded = v.Digest, v.Labels, v.Created
+			}
 		case envdb.Dark:
 			dark++
 		}

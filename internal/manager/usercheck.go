@@ -13,15 +13,10 @@ import (
 	"github.com/envdb/envdb/internal/postgres"
 )
 
-// userChecks runs the files of the configuration's mirror.checks in the new
-// version: a row that any of their statements returns is a failure. They run
-// in a transaction that is rolled back, under the search path that sessions of
-// the source had.
-func (m *Manager) userChecks(ctx context.Context, x *execution, env config.Environment, conn *pgx.Conn, path string) error {
-	scripts, err := config.ReadScripts(env.Mirror.Checks)
-	if err != nil {
-		return err
-	}
+// userChecks runs the user's files in the new version: a row that any of their
+// statements returns is a failure. They run in a transaction that is rolled
+// back, under the search path that sessions have there.
+func (m *Manager) userChecks(ctx context.Context, x *execution, env config.Environment, scripts []config.Script, conn *pgx.Conn, path string) error {
 	for _, s := range scripts {
 		rows, err := countRows(ctx, conn, path, s.SQL)
 		if err != nil {

@@ -1,0 +1,162 @@
+package manager
+
+import (
+	"context"
+	"fmt"
+
+	"github.com/jackc/pgx/v5"
+
+	"github.com/envdb/envdb"
+	"github.com/envdb/envdb/internal/config"
+	"github.com/envdb/envdb/internal/generation"
+	"github.com/envdb/envdb/internal/postgres"
+	"github.com/envdb/envdb/seed"
+)
+
+// replay builds a version from the inputs, and promotes it or leaves it dark.
+// If anything fails before the promote, the version is dropped.
+func (m *Manager) replay(ctx context.Context, x *execution, g *generation.Generations, s seeding, b building, digest string) (*SeedResult, error) {
+	x.facts("way", string(Replayed))
+	if err := x.recording.WillCreate(ctx, g.DarkName(x.id())); err != nil {
+		return nil, err
+	}
+	x.step("create")
+	dark, err := g.Build(ctx, b.target, b.operation, generation.Spec{ID: x.id(), Digest: digest})
+	if err != nil {
+		return nil, b.untouched(err)
+	}
+	result := s.result(x, Replayed, digest)
+	if err := m.fillSeed(ctx, x, s, dark, result); err != nil {
+		return nil, m.abandon(ctx, g, b, dark, whyStopped(ctx, err))
+	}
+	completion := generation.Completion{Neutrality: envdb.Seeded, Digest: digest, Labels: s.labels()}
+	if s.Dark {
+		result.Database, result.Dark, result.Next = dark.Name, true, darkNext(b, dark)
+		if _, err := g.Complete(ctx, b.target, b.operation, dark.Name, completion); err != nil {
+			return nil, m.abandon(ctx, g, b, dark, whyStopped(ctx, err))
+		}
+		return s.finished(m, result), nil
+	}
+	promotion, notes, err := m.makeLive(ctx, x, g, b, dark, completion)
+	if err != nil {
+		return nil, m.abandon(ctx, g, b, dark, whyStopped(ctx, err))
+	}
+	result.Database, result.Held = g.Base(), promotion.Held
+	result.Notes = append(result.Notes, notes...)
+	if promotion.Displaced != nil {
+		result.Previous = promotion.Displaced.Name
+	}
+	return s.finished(m, result), nil
+}
+
+func (s seeding) finished(m *Manager, result *SeedResult) *SeedResult {
+	result.Elapsed = m.now().Sub(s.started)
+	s.tell(result)
+	return result
+}
+
+// fillSeed runs the inputs in the dark version, and checks what they made.
+func (m *Manager) fillSeed(ctx context.Context, x *execution, s seeding, dark *generation.Dark, result *SeedResult) error {
+	conn, err := postgres.Connect(ctx, dark.URL, postgres.Options{App: x.app(), Pin: true})
+	if err != nil {
+		return err
+	}
+	defer conn.Close(context.WithoutCancel(ctx))
+	// Fixtures name tables as the application does.
+	if _, err := conn.Exec(ctx, "RESET search_path"); err != nil {
+		return postgres.Explain(err, "set up the session")
+	}
+	x.step("migrate")
+	migrated, err := s.set.Migrate(ctx, migratingAs(conn, x.app()))
+	if err != nil {
+		return err
+	}
+	result.Migrations, result.Version = migrated.Applied, migrated.Version
+	x.step("load")
+	loaded, err := s.set.Load(ctx, conn, x.report)
+	if err != nil {
+		return err
+	}
+	result.Tables, result.Rows = len(loaded.Tables), loaded.Rows
+	result.Notes, result.Volatile = append(result.Notes, loaded.Notes...), loaded.Volatile
+	if !s.set.Complete() {
+		result.Notes = append(result.Notes, "what the migration command reads is not known (seed.migrations.inputs), so every seed replays everything")
+	}
+	x.facts("rows", loaded.Rows, "migrations", migrated.Applied, "migration_version", migrated.Version)
+	x.step("analyze")
+	if _, err := conn.Exec(ctx, "ANALYZE"); err != nil {
+		return postgres.Explain(err, "analyze the new version")
+	}
+	x.step("check")
+	scripts, err := config.ReadScripts(s.env.Seed.Checks)
+	if err != nil {
+		return err
+	}
+	return m.userChecks(ctx, x, s.env, scripts, conn, `"$user", public`)
+}
+
+// migratingAs returns how migrations connect: as the run, so that whoever takes
+// over from it finds their sessions too, and with no limit on how long they
+// take.
+func migratingAs(conn *pgx.Conn, app string) *pgx.ConnConfig {
+	cfg := conn.Config()
+	if cfg.RuntimeParams == nil {
+		cfg.RuntimeParams = map[string]string{}
+	}
+	cfg.RuntimeParams["application_name"] = app
+	for _, limit := range []string{"statement_timeout", "lock_timeout", "idle_in_transaction_session_timeout"} {
+		cfg.RuntimeParams[limit] = "0"
+	}
+	return cfg
+}
+
+// digest asks the server for what the rows depend on in it, and returns the
+// digest of everything. Without a run it is asked for a plan.
+func (m *Manager) digest(ctx context.Context, x *execution, s seeding) (string, error) {
+	app := "envdb/plan"
+	if x != nil {
+		app = x.app()
+	}
+	conn, err := postgres.Connect(ctx, s.env.Direct(), postgres.Options{App: app, Database: s.env.Maintenance(), Pin: true})
+	if err != nil {
+		return "", err
+	}
+	defer conn.Close(context.WithoutCancel(ctx))
+	version, err := postgres.ReadServerVersion(ctx, conn)
+	if err != nil {
+		return "", postgres.Explain(err, "read the server's version")
+	}
+	server := seed.Server{Major: version.Major(), Extensions: map[string]string{}}
+	rows, err := conn.Query(ctx, "SELECT name::text, coalesce(default_version, '') FROM pg_available_extensions")
+	if err != nil {
+		return "", postgres.Explain(err, "list the extensions")
+	}
+	var name, extension string
+	_, err = pgx.ForEachRow(rows, []any{&name, &extension}, func() error {
+		server.Extensions[name] = extension
+		return nil
+	})
+	if err != nil {
+		return "", postgres.Explain(err, "list the extensions")
+	}
+	return s.set.Digest(server), nil
+}
+
+// reseed fills the environment from its migrations and fixtures again, without
+// what is cached.
+func (m *Manager) reseed(ctx context.Context, x *execution, env config.Environment, target envdb.Target) (_ *BuildResult, err error) {
+	s := seeding{SeedRequest: SeedRequest{Environment: env.Name, NoCache: true}, env: env, target: target, started: m.now()}
+	if s.inputs, err = readInputs(ctx, env, "", s.started); err != nil {
+		return nil, err
+	}
+	defer func() { err = tidy(ctx, m.log, err, func(context.Context) error { return s.close() }) }()
+	r, err := m.seed(ctx, x, s)
+	if err != nil {
+		return nil, err
+	}
+	notes := append(r.Notes, fmt.Sprintf("seeded anew, digest %s", shortDigest(r.Digest)))
+	return &BuildResult{
+		Run: r.Run, Environment: r.Environment, Database: r.Database, Previous: r.Previous, Neutrality: envdb.Seeded,
+		Tables: r.Tables, Rows: r.Rows, Notes: notes, Elapsed: r.Elapsed,
+	}, nil
+}

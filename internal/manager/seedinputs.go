@@ -1,0 +1,135 @@
+package manager
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
+	"os"
+	"path/filepath"
+	"strings"
+	"time"
+
+	"github.com/envdb/envdb"
+	"github.com/envdb/envdb/internal/config"
+	"github.com/envdb/envdb/internal/revision"
+	"github.com/envdb/envdb/seed"
+)
+
+// inputs are everything that an environment is seeded with, read.
+type inputs struct {
+	set   *seed.Set
+	clock time.Time
+	tree  *revision.Tree // nil for the work tree
+}
+
+// close removes the files of a revision.
+func (in inputs) close() error {
+	if in.tree == nil {
+		return nil
+	}
+	return in.tree.Close()
+}
+
+// commit returns the name of the revision's commit, or "".
+func (in inputs) commit() string {
+	if in.tree == nil {
+		return ""
+	}
+	return in.tree.Commit
+}
+
+// at returns where a path of the configuration is read.
+func (in inputs) at(path string) string {
+	if in.tree == nil || path == "" {
+		return path
+	}
+	return in.tree.At(path)
+}
+
+// readInputs reads what the environment is seeded with, from the work tree or
+// from a git revision. The caller closes what it gets.
+func readInputs(ctx context.Context, env config.Environment, ref string, now time.Time) (in inputs, err error) {
+	if ref != "" {
+		if in.tree, err = revision.Open(ctx, env.Seed.Dir, ref); err != nil {
+			return in, err
+		}
+	}
+	in.clock = env.Seed.Clock.At(now)
+	spec, err := in.spec(env)
+	if err == nil {
+		in.set, err = seed.Read(spec)
+	}
+	if err != nil {
+		return in, joinCleanup(err, ctx, func(context.Context) error { return in.close() })
+	}
+	return in, nil
+}
+
+// spec names the inputs for package seed.
+func (in inputs) spec(env config.Environment) (seed.Spec, error) {
+	s := env.Seed
+	spec := seed.Spec{
+		Command: s.MigrationCommand, CommandDir: in.at(s.Dir), CommandTimeout: s.MigrationTimeout,
+		Extensions: s.Extensions, Clock: in.clock, Environment: env.Name, Variables: os.LookupEnv, ConfigDigest: digestOf(s.Extensions),
+	}
+	var err error
+	if spec.CommandFiles, err = in.files(s.Dir, s.MigrationInputs); err != nil {
+		return spec, err
+	}
+	if s.Migrations != "" {
+		dir := in.at(s.Migrations)
+		if info, err := os.Stat(dir); err != nil || !info.IsDir() {
+			return spec, envdb.Fail(envdb.ErrPreflight, "%s has no directory of migrations at %s", env.Name, in.shown(s.Dir, dir)).
+				WithState("nothing was changed").WithNext("correct seed.migrations; paths are relative to the configuration's directory")
+		}
+		spec.Migrations, spec.MigrationsName = os.DirFS(dir), in.shown(s.Dir, dir)
+	}
+	spec.Fixtures, err = in.files(s.Dir, s.Fixtures)
+	return spec, err
+}
+
+// files returns the files that absolute patterns name.
+func (in inputs) files(base string, patterns []string) ([]seed.File, error) {
+	if len(patterns) == 0 {
+		return nil, nil
+	}
+	root := os.DirFS("/")
+	moved := make([]string, len(patterns))
+	for i, pattern := range patterns {
+		moved[i] = in.at(pattern)
+	}
+	paths, err := seed.Expand(root, moved)
+	if err != nil {
+		return nil, err
+	}
+	files := make([]seed.File, len(paths))
+	for i, path := range paths {
+		files[i] = seed.File{FS: root, Path: path, Name: in.shown(base, "/"+path)}
+	}
+	return files, nil
+}
+
+// shown is a path as people know it: relative to the configuration, wherever
+// the revision's files lie.
+func (in inputs) shown(base, path string) string {
+	if relative, err := filepath.Rel(in.at(base), path); err == nil {
+		return filepath.ToSlash(relative)
+	}
+	return path
+}
+
+// digestOf stands for what of the configuration the rows depend on.
+func digestOf(parts ...any) string {
+	text, err := json.Marshal(parts)
+	if err != nil {
+		text = []byte(err.Error()) // texts and lists of them always marshal
+	}
+	sum := sha256.Sum256(text)
+	return hex.EncodeToString(sum[:])
+}
+
+// shortDigest is what people compare.
+func shortDigest(digest string) string {
+	return strings.ToLower(digest[:min(len(digest), 12)])
+}
