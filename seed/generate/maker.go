@@ -218,12 +218,22 @@ func (s span) append(b []byte, _ *row, random *rand.Rand) ([]byte, bool) {
 
 type fakes struct{ kind fake.Kind }
 
+// mostFakes is how many values a kind of fake data is made of in a large block,
+// which draws from them: making a name up takes longer than storing it.
+const mostFakes = 1 << 15
+
 func (k fakes) maker(c Column, b *Block, around Surroundings) (maker, error) {
-	f := fake.New(around.Seed, b.Table, c.Name, "fake")
-	if _, err := k.kind.Value(f); err != nil {
+	f := faker{kind: k.kind, from: fake.New(around.Seed, b.Table, c.Name, "fake"), unique: c.Unique}
+	if _, err := k.kind.Value(f.from); err != nil {
 		return nil, c.fail("%w", err)
 	}
-	return &faker{kind: k.kind, from: f, unique: c.Unique}, nil
+	if b.Rows > 4*mostFakes {
+		f.pool = make([]string, mostFakes)
+		for i := range f.pool {
+			f.pool[i], _ = k.kind.Value(f.from) // it made one up before
+		}
+	}
+	return f, nil
 }
 
 // faker makes data up. Where it must be unique, it carries the row's number:
@@ -231,14 +241,21 @@ func (k fakes) maker(c Column, b *Block, around Surroundings) (maker, error) {
 type faker struct {
 	kind   fake.Kind
 	from   fake.Faker
+	pool   []string // what a large block draws from, or nil
 	unique bool
 }
 
-func (f *faker) append(b []byte, r *row, _ *rand.Rand) ([]byte, bool) {
-	text, err := f.kind.Value(f.from)
-	if err != nil {
-		return b, false // it made a value up when the stream began
+// text makes one up, or draws one.
+func (f faker) text(random *rand.Rand) string {
+	if f.pool != nil {
+		return f.pool[random.IntN(len(f.pool))]
 	}
+	text, _ := f.kind.Value(f.from) // it made a value up when the stream began
+	return text
+}
+
+func (f faker) append(b []byte, r *row, random *rand.Rand) ([]byte, bool) {
+	text := f.text(random)
 	if !f.unique {
 		return append(b, text...), true
 	}
