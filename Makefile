@@ -6,7 +6,7 @@ SHELL := /bin/bash
 .DEFAULT_GOAL := help
 .PHONY: help build demo gateway test test-race test-matrix sweep soak bench bench-go lint fmt deps clean
 
-TIMEOUT ?= 25m
+TIMEOUT ?= 60m
 PACKAGES ?= ./...
 VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo dev)
 TOOLS := go tool -modfile=.ci/tools.mod

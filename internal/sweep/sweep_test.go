@@ -49,8 +49,8 @@ func TestSweep(t *testing.T) {
 // operation is killed. In `make soak` it is all ways, and all steps.
 const (
 	statementWays    = 1
-	killedCalls      = 4
-	killedStatements = 6
+	killedCalls      = 3
+	killedStatements = 4
 )
 
 // faults lists what is done to the operation.
