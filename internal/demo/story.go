@@ -58,7 +58,7 @@ environments:
     tier: production-copy
     url: %s
     mirror: {from: prod}
-`, d.storeConfig(), d.production.URL(database).Reveal(), d.everyone.URL(database+"_copy").Reveal())
+`, d.storeConfig(), d.production.URL(database).Reveal(), d.everyone.URL(database+"_copy").Reveal()) + d.seededConfig()
 }
 
 func (d *demo) fillShop(ctx context.Context) error {
@@ -127,10 +127,7 @@ func (d *demo) breakAndGoBack(ctx context.Context) error {
 	if err := d.totals(ctx, "prod-copy", d.everyone.URL(database+"_copy")); err != nil {
 		return err
 	}
-	if err := d.envdb(ctx, "versions", "prod-copy"); err != nil {
-		return err
-	}
-	return d.envdb(ctx, "status")
+	return d.envdb(ctx, "versions", "prod-copy")
 }
 
 // farewell says how long it took, and what to try next.
@@ -160,18 +157,23 @@ func (d *demo) farewell() {
 
 // totals prints the row that a person can compare by eye.
 func (d *demo) totals(ctx context.Context, name string, url envdb.ConnString) error {
+	return d.row(ctx, name, url, fixtures.ShopTotals())
+}
+
+// row prints the row of a query.
+func (d *demo) row(ctx context.Context, name string, url envdb.ConnString, sql string) error {
 	conn, err := postgres.Connect(ctx, url, postgres.Options{App: "envdb/demo"})
 	if err != nil {
 		return err
 	}
 	defer conn.Close(context.WithoutCancel(ctx))
-	rows, err := conn.Query(ctx, fixtures.ShopTotals())
+	rows, err := conn.Query(ctx, sql)
 	if err != nil {
-		return fmt.Errorf("totals of %s: %w", name, err)
+		return fmt.Errorf("look at %s: %w", name, err)
 	}
 	row, err := pgx.CollectOneRow(rows, pgx.RowToMap)
 	if err != nil {
-		return fmt.Errorf("totals of %s: %w", name, err)
+		return fmt.Errorf("look at %s: %w", name, err)
 	}
 	var figures []string
 	for _, f := range rows.FieldDescriptions() {
