@@ -47,6 +47,9 @@ type Environment struct {
 	// ConnectionLimit is the environment's own, or nil for the source's.
 	ConnectionLimit *int
 
+	// Access is what the application's role may do.
+	Access Access
+
 	Backup Backup
 	Mirror Mirror
 	Seed   Seed
@@ -85,6 +88,8 @@ type declaration struct {
 	settings                      map[string]text
 	from                          value // of the mirror
 	seed                          value
+	access, migrate               value
+	remap                         remapDeclaration
 }
 
 const (
@@ -129,6 +134,7 @@ func (e entry) environment() *declaration {
 		"backup":           func(v value) { d.Backup = v.backup(e.name) },
 		"mirror":           d.readMirror,
 		"seed":             d.readSeed,
+		"access":           d.readAccess,
 		"baseline": func(v value) {
 			d.Baseline = Baseline(v.choice("value", string(BaselineAuto), string(BaselineOn), string(BaselineOff)))
 		},
@@ -248,6 +254,9 @@ func (d *declaration) resolve(get lookup) (Environment, error) {
 			return d.Environment, err
 		}
 	}
+	if env.Mirror.Remap, err = d.remap.resolve(get); err != nil {
+		return d.Environment, err
+	}
 	return env, nil
 }
 
@@ -261,6 +270,9 @@ func (t text) held(get lookup) (string, error) {
 
 // checkMirror records what is wrong between an environment and its source.
 func (d *declaration) checkMirror(all []*declaration) {
+	if d.Mirror.Migrate && d.Seed.Migrations == "" && d.Seed.MigrationCommand == "" {
+		d.migrate.hint("seed: {migrations: db/migrations}", "there are none to run: %s has no seed.migrations", d.Name)
+	}
 	if d.Mirror.From == "" {
 		return
 	}
