@@ -26,6 +26,7 @@ type Manager struct {
 	report  envdb.Report
 	now     func() time.Time
 	version string
+	migrate Migrator
 }
 
 // Config is what a Manager works with.
@@ -39,6 +40,9 @@ type Config struct {
 	Report         envdb.Report
 	Now            func() time.Time // time.Now if nil
 	Version        string           // envdb's own
+	// Migrate runs the migrations of an environment's seed; without it,
+	// mirror.migrate is refused.
+	Migrate Migrator
 }
 
 // New returns a Manager.
@@ -48,6 +52,6 @@ func New(c Config) *Manager {
 	}
 	return &Manager{
 		config: c.Config, open: c.OpenRepository, ledger: c.Ledger, log: c.Log,
-		report: c.Report, now: c.Now, version: c.Version,
+		report: c.Report, now: c.Now, version: c.Version, migrate: c.Migrate,
 	}
 }

@@ -36,6 +36,7 @@ type world struct {
 	ledger     *ledger.Ledger
 	repository *backup.Repository
 	log        *logged
+	migrate    manager.Migrator // of the next manager
 }
 
 // place is an environment of a world: its name and tier, its database on a
@@ -194,7 +195,7 @@ func (w *world) newManager() (*manager.Manager, *ledger.Ledger) {
 	log := slog.New(slog.NewTextHandler(w.log, &slog.HandlerOptions{Level: slog.LevelDebug}))
 	l := ledger.New(w.store, w.config.Project, ledger.Config{Version: "test", Spool: filepath.Join(w.config.Home, "spool"), LogLevel: slog.LevelDebug, Log: log})
 	m := manager.New(manager.Config{
-		Config: w.config, Ledger: l, Log: log, Version: "test",
+		Config: w.config, Ledger: l, Log: log, Version: "test", Migrate: w.migrate,
 		OpenRepository: func(ctx context.Context) (*backup.Repository, error) {
 			return backup.Open(ctx, w.store, w.config.Project, backup.Access{})
 		},
