@@ -70,6 +70,9 @@ func TestRemapIsResolved(t *testing.T) {
 	if len(c.Warnings) > 0 {
 		t.Errorf("warnings %v", c.Warnings)
 	}
+	if c := load(t, strings.Replace(text, `password: "env:SECRET"`, "password: hunter2", 1)); len(c.Warnings) != 1 || !strings.Contains(c.Warnings[0].String(), "remap.servers.Legacy.password holds a secret") {
+		t.Errorf("warnings of a literal secret: %v", c.Warnings)
+	}
 	env, err := c.Environment("qa")
 	if err != nil {
 		t.Fatal(err)

@@ -1,6 +1,9 @@
 package config
 
-import "strings"
+import (
+	"regexp"
+	"strings"
+)
 
 // Remap says what of a copy points at third parties, and where it points
 // instead, before anyone can connect. Values may come from references, so they
@@ -69,6 +72,9 @@ type namedText struct {
 	text
 }
 
+// secretOption matches the name of an option that should not stand in the file.
+var secretOption = regexp.MustCompile(`(?i)pass|pwd|secret|token|key`)
+
 // readRemap reads the section of that name.
 func (d *declaration) readRemap(v value) {
 	seen := v.object(fields{
@@ -85,7 +91,11 @@ func (d *declaration) readRemapServers(v value) {
 	for _, e := range v.entries() {
 		server := serverDeclaration{name: e.identifier(e.name)}
 		for _, option := range e.entries() {
-			server.options = append(server.options, namedText{option.name, option.references()})
+			held := option.references()
+			if secretOption.MatchString(option.name) && !held.empty() && !held.refers() {
+				option.doc.warn(option.value.at(), "%s holds a secret; write env:NAME or file:PATH instead", option.path)
+			}
+			server.options = append(server.options, namedText{option.name, held})
 		}
 		if len(server.options) == 0 {
 			e.hint("{host: sandbox.example.com}", "says no option")
