@@ -317,3 +317,38 @@ func TestPreserveWithoutSuperuser(t *testing.T) {
 		})
 	}
 }
+
+// What is emptied while a mirror runs is preserved as it was, or as it is
+// then, and never as if there had been no rows.
+func TestPreserveWaitsForATruncate(t *testing.T) {
+	t.Parallel()
+	s := pgtest.Start(t)
+	prod := on(t, s, "prod", envdb.Production).have(t, flagged("prod")...)
+	qa := on(t, s, "qa", envdb.QA, "mirror: {from: prod, preserve: [feature_flags]}")
+	w := newWorld(t, prod, qa)
+	w.mirror("prod", "qa")
+	qa.exec(t, "UPDATE feature_flags SET of_whom = 'qa'")
+
+	other := s.Connect(t, qa.base)
+	if _, err := other.Exec(t.Context(), "BEGIN"); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := other.Exec(t.Context(), "TRUNCATE feature_flags"); err != nil {
+		t.Fatal(err)
+	}
+	done := make(chan error, 1)
+	go func() {
+		_, err := w.Mirror(t.Context(), mirrorRequest("prod", "qa"))
+		done <- err
+	}()
+	eventually(t, "the mirror waits for the lock", func() bool {
+		return s.QueryText(t, "postgres", "SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND query LIKE '%LOCK TABLE%' AND datname = "+postgres.Literal(qa.base)) == "1"
+	})
+	if _, err := other.Exec(t.Context(), "ROLLBACK"); err != nil {
+		t.Fatal(err)
+	}
+	if err := <-done; err != nil {
+		t.Fatal(problem(err))
+	}
+	same(t, "flags", qa.query(t, flagsQuery), "checkout:f:qa search:t:qa")
+}
