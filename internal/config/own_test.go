@@ -52,7 +52,7 @@ func TestRemapIsResolved(t *testing.T) {
     mirror:
       from: prod
       remap:
-        servers: {Legacy: {host: sandbox, password: "env:SECRET"}}
+        servers: {Legacy: {host: sandbox, password: "env:SECRET", user_mapping: {user: app, password: file:key}}}
         rows:
           - {table: settings, set: {value: "lower('X')", token: env:SECRET, key: file:key}, where: "a = 1"}
           - {table: s.t, set: {v: "1"}, at_least: 0}
@@ -78,7 +78,8 @@ func TestRemapIsResolved(t *testing.T) {
 		t.Fatal(err)
 	}
 	want := config.Remap{
-		Servers: []config.RemapServer{{Name: "legacy", Options: []config.RemapOption{{Name: "host", Value: "sandbox"}, {Name: "password", Value: "it's ${x}"}}}},
+		Servers: []config.RemapServer{{Name: "legacy", Options: []config.RemapOption{{Name: "host", Value: "sandbox"}, {Name: "password", Value: "it's ${x}"}},
+			Mapping: []config.RemapOption{{Name: "user", Value: "app"}, {Name: "password", Value: "from a file"}}}},
 		Rows: []config.RemapRows{
 			{Entry: "environments.qa.mirror.remap.rows[0]", Table: config.TableName{Name: "settings"}, Where: "a = 1", AtLeast: 1, Set: []config.RemapColumn{
 				{Name: "value", Value: "lower('X')"}, {Name: "token", Value: "it's ${x}", Literal: true}, {Name: "key", Value: "from a file", Literal: true},

@@ -2,6 +2,7 @@ package config
 
 import (
 	"regexp"
+	"slices"
 	"strings"
 )
 
@@ -22,10 +23,11 @@ func (r Remap) Declared() bool {
 }
 
 // RemapServer is a foreign server and options that it gets, in the order of
-// the file.
+// the file. With Mapping everyone gets a user mapping for it.
 type RemapServer struct {
 	Name    string
 	Options []RemapOption
+	Mapping []RemapOption
 }
 
 // RemapOption is an option of a foreign server.
@@ -57,8 +59,8 @@ type remapDeclaration struct {
 }
 
 type serverDeclaration struct {
-	name    string
-	options []namedText
+	name             string
+	options, mapping []namedText
 }
 
 type rowsDeclaration struct {
@@ -91,17 +93,28 @@ func (d *declaration) readRemapServers(v value) {
 	for _, e := range v.entries() {
 		server := serverDeclaration{name: e.identifier(e.name)}
 		for _, option := range e.entries() {
-			held := option.references()
-			if secretOption.MatchString(option.name) && !held.empty() && !held.refers() {
-				option.doc.warn(option.value.at(), "%s holds a secret; write env:NAME or file:PATH instead", option.path)
+			if option.name != "user_mapping" {
+				server.options = append(server.options, option.option())
+				continue
 			}
-			server.options = append(server.options, namedText{option.name, held})
+			for _, of := range option.entries() {
+				server.mapping = append(server.mapping, of.option())
+			}
 		}
-		if len(server.options) == 0 {
+		if len(server.options)+len(server.mapping) == 0 {
 			e.hint("{host: sandbox.example.com}", "says no option")
 		}
 		d.remap.servers = append(d.remap.servers, server)
 	}
+}
+
+// option reads an option and its value.
+func (e entry) option() namedText {
+	held := e.references()
+	if secretOption.MatchString(e.name) && !held.empty() && !held.refers() {
+		e.doc.warn(e.value.at(), "%s holds a secret; write env:NAME or file:PATH instead", e.path)
+	}
+	return namedText{e.name, held}
 }
 
 func (d *declaration) readRemapRows(v value) {
@@ -144,12 +157,12 @@ func (r remapDeclaration) resolve(get lookup) (Remap, error) {
 	resolved := Remap{MustNotContain: r.mustNotContain}
 	for _, s := range r.servers {
 		server := RemapServer{Name: s.name}
-		for _, o := range s.options {
-			held, err := o.resolve(get)
-			if err != nil {
-				return Remap{}, err
-			}
-			server.Options = append(server.Options, RemapOption{o.name, held})
+		var err error
+		if server.Options, err = resolveOptions(s.options, get); err != nil {
+			return Remap{}, err
+		}
+		if server.Mapping, err = resolveOptions(s.mapping, get); err != nil {
+			return Remap{}, err
 		}
 		resolved.Servers = append(resolved.Servers, server)
 	}
@@ -169,11 +182,23 @@ func (r remapDeclaration) resolve(get lookup) (Remap, error) {
 	return resolved, nil
 }
 
+func resolveOptions(options []namedText, get lookup) ([]RemapOption, error) {
+	var resolved []RemapOption
+	for _, o := range options {
+		held, err := o.resolve(get)
+		if err != nil {
+			return nil, err
+		}
+		resolved = append(resolved, RemapOption{o.name, held})
+	}
+	return resolved, nil
+}
+
 // texts are the texts that may hold references.
 func (r remapDeclaration) texts() []text {
 	var all []text
 	for _, s := range r.servers {
-		for _, o := range s.options {
+		for _, o := range slices.Concat(s.options, s.mapping) {
 			all = append(all, o.text)
 		}
 	}

@@ -200,6 +200,8 @@ func (c *checker) objectsButOptions(ctx context.Context) (CheckResult, error) {
 		}
 		object := d.Class + " " + quoted(name)
 		switch {
+		case d.Kind == Extra && d.Class == "user mapping" && slices.Contains(c.expect.Loaded.Remapped, d.Class+" "+strings.Join(name, " on ")):
+			d.Why = "remapped: it is what the configuration says"
 		case d.Kind != Different:
 		case slices.Contains(c.expect.Loaded.Remapped, object):
 			d.Why = "remapped: its options are those of the configuration"

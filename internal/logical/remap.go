@@ -21,11 +21,16 @@ type Remap struct {
 	MustNotContain []string
 }
 
-// RemapServer gives a foreign server options. It keeps its others.
+// RemapServer gives a foreign server options. It keeps its others. With Mapping
+// everyone gets a user mapping for it.
 type RemapServer struct {
 	Name    string
 	Options []RemapOption
+	Mapping []RemapOption
 }
+
+// mapping is the user mapping as the inventory names it.
+func (s RemapServer) mapping() string { return "public on " + s.Name }
 
 // RemapOption is an option of a foreign server. Its value may be a secret.
 type RemapOption struct{ Name, Value string }
@@ -97,30 +102,56 @@ func (d *loader) remap(ctx context.Context, s *session) error {
 	return stepError("remap", err)
 }
 
-// remapServer sets options of a foreign server.
+// remapServer sets options of a foreign server, and maps everyone to a user of
+// it if the configuration says so.
 func (d *loader) remapServer(ctx context.Context, tx pgx.Tx, server RemapServer) error {
 	what := "remap server " + server.Name
 	have, err := serverOptions(ctx, tx.Conn(), server.Name)
 	if err != nil {
 		return stepError(what, err)
 	}
-	var changes, names []string
-	for _, o := range server.Options {
-		verb := "ADD"
-		if slices.ContainsFunc(have, func(h RemapOption) bool { return h.Name == o.Name }) {
-			verb = "SET"
-		}
-		changes = append(changes, fmt.Sprintf("%s %s %s", verb, postgres.Quote(o.Name), postgres.Literal(o.Value)))
+	var names []string
+	for _, o := range slices.Concat(server.Options, server.Mapping) {
 		names = append(names, o.Name)
 	}
-	if _, err := tx.Exec(ctx, "ALTER SERVER "+postgres.Quote(server.Name)+" OPTIONS ("+strings.Join(changes, ", ")+")", pgx.QueryExecModeExec); err != nil {
-		explained := envdb.Fail(envdb.ErrPreflight, "%w", stepError(what, err))
-		return explained.WithNext("correct the options of %s in mirror.remap.servers; its foreign-data wrapper says which there are", server.Name)
+	for _, sql := range server.statements(have) {
+		if _, err := tx.Exec(ctx, sql); err != nil {
+			explained := envdb.Fail(envdb.ErrPreflight, "%w", stepError(what, err))
+			return explained.WithNext("correct the options of %s in mirror.remap.servers; its foreign-data wrapper says which there are", server.Name)
+		}
 	}
 	d.record.didRemap("server " + postgres.Quote(server.Name))
+	if len(server.Mapping) > 0 {
+		d.record.didRemap("user mapping " + server.mapping())
+	}
 	d.record.note(fmt.Sprintf("server %s was remapped: %s", server.Name, strings.Join(names, ", ")))
 	return nil
 }
+
+// statements returns what gives a server its options, of which it has some.
+func (s RemapServer) statements(have []RemapOption) []string {
+	name := postgres.Quote(s.Name)
+	var changes, mapping, sql []string
+	for _, o := range s.Options {
+		verb := "ADD "
+		if slices.ContainsFunc(have, func(h RemapOption) bool { return h.Name == o.Name }) {
+			verb = "SET "
+		}
+		changes = append(changes, verb+o.sql())
+	}
+	for _, o := range s.Mapping {
+		mapping = append(mapping, o.sql())
+	}
+	if len(changes) > 0 {
+		sql = append(sql, "ALTER SERVER "+name+" OPTIONS ("+strings.Join(changes, ", ")+")")
+	}
+	if len(mapping) > 0 {
+		sql = append(sql, "DROP USER MAPPING IF EXISTS FOR PUBLIC SERVER "+name, "CREATE USER MAPPING FOR PUBLIC SERVER "+name+" OPTIONS ("+strings.Join(mapping, ", ")+")")
+	}
+	return sql
+}
+
+func (o RemapOption) sql() string { return postgres.Quote(o.Name) + " " + postgres.Literal(o.Value) }
 
 // serverOptions returns the options of a foreign server.
 func serverOptions(ctx context.Context, conn *pgx.Conn, name string) ([]RemapOption, error) {

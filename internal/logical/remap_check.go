@@ -28,11 +28,30 @@ func (r Remap) Check(ctx context.Context, conn *pgx.Conn) error {
 				return remapBroken("option %s of server %s is not what mirror.remap.servers says", o.Name, server.Name)
 			}
 		}
+		if err := server.checkMapping(ctx, conn); err != nil {
+			return err
+		}
 	}
 	for _, text := range r.MustNotContain {
 		if err := r.search(ctx, conn, text); err != nil {
 			return err
 		}
+	}
+	return nil
+}
+
+// checkMapping fails unless everyone has the user mapping. Its options are not
+// read: that takes a superuser, or the owner of the server.
+func (s RemapServer) checkMapping(ctx context.Context, conn *pgx.Conn) error {
+	if len(s.Mapping) == 0 {
+		return nil
+	}
+	found, err := query[struct{ ID uint32 }](ctx, conn, "SELECT umid FROM pg_catalog.pg_user_mappings WHERE srvname = $1 AND umuser = 0", s.Name)
+	if err != nil {
+		return stepError("look for the user mapping of server "+s.Name, err)
+	}
+	if len(found) == 0 {
+		return remapBroken("server %s has no user mapping", s.Name)
 	}
 	return nil
 }

@@ -45,6 +45,9 @@ func remapOf(c config.Remap) logical.Remap {
 		for _, o := range s.Options {
 			server.Options = append(server.Options, logical.RemapOption(o))
 		}
+		for _, o := range s.Mapping {
+			server.Mapping = append(server.Mapping, logical.RemapOption(o))
+		}
 		remap.Servers = append(remap.Servers, server)
 	}
 	for _, r := range c.Rows {

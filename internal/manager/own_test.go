@@ -21,6 +21,7 @@ func outward() []string {
 		"CREATE EXTENSION postgres_fdw",
 		"CREATE SERVER legacy FOREIGN DATA WRAPPER postgres_fdw OPTIONS (host 'legacy.example.com', dbname 'live', fetch_size '7')",
 		"CREATE FOREIGN DATA WRAPPER plain", `CREATE SERVER "Other One" FOREIGN DATA WRAPPER plain OPTIONS (host 'other.example.com', password 'live')`,
+		"CREATE USER MAPPING FOR CURRENT_USER SERVER legacy OPTIONS (user 'live', password 'live')",
 		"CREATE FOREIGN TABLE remote (id int) SERVER legacy",
 		"CREATE TABLE settings (key text PRIMARY KEY, value text, more jsonb)",
 		`INSERT INTO settings VALUES ('payments_url', 'https://API.stripe.com/live', '{}'), ('colour', 'blue', '{"a": 1}')`,
@@ -36,7 +37,7 @@ func TestRemap(t *testing.T) {
 	remap := func(lines ...string) []string {
 		return append([]string{"mirror:", "  from: prod", "  neutralise: [n.sql]", "  remap:"}, lines...)
 	}
-	good := remap(`    servers: {legacy: {host: sandbox.example.com, port: "6543"}, '"Other One"': {host: 'file:host', password: 'file:host'}}`,
+	good := remap(`    servers: {legacy: {host: sandbox.example.com, port: "6543", user_mapping: {user: tester, password: 'file:secret'}}, '"Other One"': {host: 'file:host', password: 'file:host'}}`,
 		`    rows:`,
 		`      - {table: settings, set: {value: "'https://sandbox.' || 'example.com'", more: file:secret}, where: "key = 'payments_url'"}`,
 		`      - {table: settings, set: {value: "value"}, where: "key = 'none'", at_least: 0}`,
@@ -49,9 +50,10 @@ func TestRemap(t *testing.T) {
 	r := w.mirror("prod", "qa")
 	same(t, "servers", qa.query(t, "SELECT srvname, string_agg(o, ' ' ORDER BY o) FROM pg_foreign_server, unnest(srvoptions) AS o GROUP BY 1 ORDER BY 1"),
 		"Other One|host=sandbox.example.org password=sandbox.example.org\nlegacy|dbname=live fetch_size=7 host=sandbox.example.com port=6543")
+	same(t, "mappings", qa.query(t, "SELECT usename, srvname, umoptions[1], umoptions[2] LIKE '%hunter2%' FROM pg_user_mappings"), "public|legacy|user=tester|t")
 	same(t, "settings", qa.query(t, "SELECT key, value, more FROM settings ORDER BY 1"), `colour|blue/neutralised|{"a": 1}`+"\n"+`payments_url|https://sandbox.example.com|{"token": "hunter2"}`)
 	same(t, "the view", qa.query(t, "SELECT value FROM urls"), "https://sandbox.example.com")
-	if notes := strings.Join(r.Notes, "\n"); !strings.Contains(notes, "server legacy was remapped: host, port") || !strings.Contains(notes, "public.settings was remapped: 1 row") || strings.Contains(notes, "hunter2") {
+	if notes := strings.Join(r.Notes, "\n"); !strings.Contains(notes, "server legacy was remapped: host, port, user, password") || !strings.Contains(notes, "public.settings was remapped: 1 row") || strings.Contains(notes, "hunter2") {
 		t.Errorf("notes: %s", notes)
 	}
 	before := qa.state(t)
