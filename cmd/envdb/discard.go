@@ -15,9 +15,11 @@ func newDiscardCommand(a *app) *cobra.Command {
 	var dryRun bool
 	c := &cobra.Command{
 		Use:   "discard ENV VERSION",
-		Short: "Drop a dark or previous version",
-		Long: `Drop a dark or previous version that envdb made: one that you looked at and do not
-need. Nothing brings it back, so type its name again: --confirm VERSION.
+		Short: "Drop a version that is not live",
+		Long: `Drop a version that envdb made and that is not live: a dark or previous one that
+you looked at and do not need; or the baseline or a spare, to make room, and then
+the next reset takes longer. Nothing brings it back, so type its name again:
+--confirm VERSION.
 
 The live version is never dropped, nor a database that envdb did not make.`,
 		Example: "  envdb discard prod shop__dark_20261121-100500 --confirm shop__dark_20261121-100500",

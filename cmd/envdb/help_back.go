@@ -14,8 +14,10 @@ func newBackTopic() *cobra.Command {
   ─────────────────────────────   ────────────────────────────   ───────────────────────────   ─────────────────────────────
   the last mirror or promote      envdb rollback ENV             the version that was live     nothing: what is live now
                                                                  before, in under a second     is kept as "previous"
-  prod-copy, after an             envdb mirror prod prod-copy    production's newest restore   changes made in prod-copy
-  experiment                                                     point (--fresh: as of now)    (kept as "previous")
+  any copy, after an experiment   envdb reset ENV                what it was last filled       changes made in it since
+  or a broken test run                                           with, in a moment             (kept as "previous")
+  prod-copy, and it must be       envdb mirror prod prod-copy    production's newest restore   the same
+  newer than that                                                point (--fresh: as of now)
   prod-copy, and it must be       envdb mirror prod@t-1d         production as of that         the same
   yesterday's                       prod-copy                    moment
   staging, someone deleted rows   envdb restore staging@t-1h     staging's own past            what was written to staging

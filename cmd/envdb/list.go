@@ -42,7 +42,7 @@ func renderBackups(w io.Writer, l *manager.BackupList) {
 func newVersionsCommand(a *app) *cobra.Command {
 	return &cobra.Command{
 		Use:     "versions ENV",
-		Short:   "List the versions of an environment: live, dark, previous",
+		Short:   "List the versions of an environment: live, dark, previous, baseline",
 		Example: "  envdb versions prod-copy",
 		Args:    arguments("ENV"),
 		RunE: func(c *cobra.Command, args []string) error {
@@ -60,9 +60,9 @@ func renderVersions(w io.Writer, l *manager.VersionList) {
 		if v.Source != "" {
 			from = v.Source + " as of " + console.Time(v.Point)
 		}
-		rows = append(rows, []string{v.Name, string(v.State), string(v.Neutrality), from, console.Bytes(v.Size)})
+		rows = append(rows, []string{v.Name, string(v.State), string(v.Neutrality), from, console.Bytes(v.Size), v.Unsealed})
 	}
-	console.Table(w, []string{"DATABASE", "STATE", "DATA IS", "FROM", "SIZE"}, rows)
+	console.Table(w, []string{"DATABASE", "STATE", "DATA IS", "FROM", "SIZE", "NOT USED, BECAUSE"}, rows)
 }
 
 func newStatusCommand(a *app) *cobra.Command {

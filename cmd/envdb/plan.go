@@ -3,6 +3,7 @@ package main
 import (
 	"fmt"
 	"io"
+	"strings"
 
 	"github.com/envdb/envdb/internal/console"
 	"github.com/envdb/envdb/internal/manager"
@@ -27,7 +28,25 @@ func renderPlan(w io.Writer, p *manager.Plan) {
 	for i, step := range p.Steps {
 		fmt.Fprintf(w, "  %d. %s\n", i+1, step)
 	}
+	renderPeak(w, p)
 	for _, warning := range p.Warnings {
 		fmt.Fprintf(w, "  warning: %s\n", warning)
 	}
+}
+
+// renderPeak shows how much disk the environment takes at its peak, and for
+// what.
+func renderPeak(w io.Writer, p *manager.Plan) {
+	if p.PeakBytes == 0 {
+		return
+	}
+	var parts []string
+	for _, part := range p.Peak {
+		text := part.What + " " + console.Bytes(part.Bytes)
+		if part.Strategy != "" {
+			text += " (" + string(part.Strategy) + ")"
+		}
+		parts = append(parts, text)
+	}
+	fmt.Fprintf(w, "  disk at the peak, about: %s = %s\n", console.Bytes(p.PeakBytes), strings.Join(parts, " + "))
 }

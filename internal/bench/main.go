@@ -112,6 +112,7 @@ func rows() []row {
 		{"restore", 3, (*bench).restores},
 		{"mirror", 3, (*bench).mirrors},
 		{"promote", 10, (*bench).promotes},
+		{"reset", 5, (*bench).resets},
 		{"memory", 1, (*bench).memories},
 		{"calls", 1, (*bench).calls},
 	}

@@ -19,6 +19,8 @@ import (
 // other that do the work together.
 type Sample struct {
 	Wall time.Duration
+	// Told is how long the last process took until it wrote to stdout.
+	Told time.Duration
 	// CPU is the user and system time of the processes and their children.
 	CPU time.Duration
 	// Server is the same of both PostgreSQL servers in that time.
@@ -94,6 +96,7 @@ func (b *bench) measure(ctx context.Context, commands ...command) (Sample, error
 	}
 	began := time.Now()
 	for _, c := range commands {
+		since := time.Since(began)
 		one, err := run(ctx, c)
 		if err != nil {
 			return total, err
@@ -102,7 +105,7 @@ func (b *bench) measure(ctx context.Context, commands ...command) (Sample, error
 		total.Largest = max(total.Largest, one.Largest)
 		total.Own = max(total.Own, one.Own)
 		total.Together = max(total.Together, one.Together)
-		total.Output = one.Output
+		total.Output, total.Told = one.Output, since+one.Told
 	}
 	total.Wall = time.Since(began)
 	after, err := b.serverCPU()
@@ -127,7 +130,7 @@ func run(ctx context.Context, c command) (Sample, error) {
 	cmd := exec.CommandContext(ctx, c.program, c.args...)
 	cmd.Env = append(environment(), c.env...)
 	cmd.Dir = c.dir
-	var out, said bytes.Buffer
+	out, said := firstWord{began: time.Now()}, bytes.Buffer{}
 	cmd.Stdout, cmd.Stderr = &out, &said
 	cmd.Cancel = func() error { return cmd.Process.Signal(syscall.SIGINT) }
 	cmd.WaitDelay = 20 * time.Second
@@ -148,8 +151,23 @@ func run(ctx context.Context, c command) (Sample, error) {
 		CPU:     cmd.ProcessState.UserTime() + cmd.ProcessState.SystemTime(),
 		Largest: usage.Maxrss * 1024, // Linux counts it in KiB, and children are in it
 		Own:     tree.own, Together: tree.together,
-		Output: out.Bytes(),
+		Output: out.Bytes(), Told: out.after,
 	}, nil
+}
+
+// firstWord keeps what is written, and notes how long the first of it took.
+type firstWord struct {
+	bytes.Buffer
+	began time.Time
+	after time.Duration
+}
+
+// Write implements io.Writer.
+func (w *firstWord) Write(p []byte) (int, error) {
+	if w.after == 0 {
+		w.after = time.Since(w.began)
+	}
+	return w.Buffer.Write(p)
 }
 
 // environment is ours without what steers libpq, envdb or a language.

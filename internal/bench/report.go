@@ -94,6 +94,7 @@ func titles() map[string]string {
 		"restore": "A restore",
 		"mirror":  "Mirrors",
 		"promote": "A promote under load",
+		"reset":   "Resets",
 		"memory":  "Memory",
 		"calls":   "Calls to the store",
 	}
@@ -123,6 +124,7 @@ const howToRead = `## How to read this
   the empty database, which envdb does itself, and with statistics: vacuumdb after pg_restore, pgcopydb's own.
 * After each restore, mirror and clone the copy is compared with its source: the number of rows of each table (in the first round their
   length too), indexes, constraints, statistics. A difference fails the benchmark, and so does a process that fails.
+* Mirrors are measured with ` + "`baseline: off`" + `, because their peers leave no copy for a reset either; resets with it.
 
 `
 

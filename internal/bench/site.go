@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"fmt"
@@ -18,6 +19,9 @@ type site struct {
 	sealed
 	// pooler is in front of the copy, if it is set.
 	pooler *pooler
+	// configured is a line more for the copy; without one it has no baseline,
+	// as the peers leave none.
+	configured string
 	// bucket holds the store, if it is set; otherwise a directory does.
 	bucket *bucket
 }
@@ -81,7 +85,8 @@ environments:
   copy:
     tier: production-copy
     mirror: {from: prod}
-%s`, s.storeKeys(), s.bench.jobs, filepath.Join(s.dir, "home"), s.bench.source.URL(s.db.name).Reveal(), s.copyURLs())
+    %s
+%s`, s.storeKeys(), s.bench.jobs, filepath.Join(s.dir, "home"), s.bench.source.URL(s.db.name).Reveal(), cmp.Or(s.configured, "baseline: off"), s.copyURLs())
 }
 
 // storeKeys says where the store is and whether it is encrypted.

@@ -75,7 +75,7 @@ func (g *Generations) open(ctx context.Context, conn *pgx.Conn, name string, spe
 		m := Marker{
 			Environment: g.env.Name, Base: g.base, ID: spec.ID, State: Building,
 			Source: spec.Source, Backup: spec.Backup, Point: spec.Point.UTC(), Digest: spec.Digest, Neutrality: envdb.Raw,
-			Run: g.run, Created: g.now().UTC().Truncate(time.Second), SystemIdentifier: g.system, OID: oid,
+			Run: g.run, Created: g.now().UTC().Truncate(time.Millisecond), SystemIdentifier: g.system, OID: oid,
 		}
 		comment, err := commentOn(name, "", m)
 		if err != nil {
@@ -173,8 +173,8 @@ func (g *Generations) read(ctx context.Context, conn *pgx.Conn, name string) (Ve
 	v := Version{Name: name}
 	var comment string
 	err := conn.QueryRow(ctx, `
-		SELECT oid, coalesce(shobj_description(oid, 'pg_database'), ''), datconnlimit = -2
-		FROM pg_database WHERE datname = $1`, name).Scan(&v.OID, &comment, &v.Broken)
+		SELECT oid, coalesce(shobj_description(oid, 'pg_database'), ''), datconnlimit = -2, NOT datallowconn, xmin::text::bigint
+		FROM pg_database WHERE datname = $1`, name).Scan(&v.OID, &comment, &v.Broken, &v.closed, &v.row)
 	if errors.Is(err, pgx.ErrNoRows) {
 		return v, envdb.Fail(envdb.ErrNotFound, "%s has no database %q", g.env.Name, name).
 			WithState("nothing was changed").WithNext("see `envdb versions %s`", g.env.Name)
@@ -215,9 +215,6 @@ func (g *Generations) explainCreate(err error, name string, spec Spec) error {
 		return envdb.Fail(envdb.ErrPreflight, "the server of %s cannot make a database with %s: %w", g.env.Name, spec.locale(), err).
 			WithState("nothing was changed").
 			WithNext("install that locale on the target's machine (locale-gen, or the server's ICU) and restart PostgreSQL")
-	case "42P04":
-		return envdb.Fail(envdb.ErrBusy, "create database %s: it exists already", name).
-			WithState("nothing was changed").WithNext("see `envdb versions %s`", g.env.Name)
 	}
-	return g.explain(err, "create database "+name)
+	return g.explainCopy(err, name)
 }

@@ -22,7 +22,7 @@ const detachLimit = "20s"
 // somebody else's.
 type Recorded func(database string) bool
 
-// Discard drops a dark or previous version, whatever is connected to it. It
+// Discard drops a dark, previous, baseline or spare version, whatever is connected to it. It
 // never drops the live version, nor what envdb did not make. op is the
 // operation that w must allow; recorded may be nil.
 func (g *Generations) Discard(ctx context.Context, w envdb.Writable, op envdb.Operation, nameOrID string, recorded Recorded) error {
@@ -48,7 +48,7 @@ func (g *Generations) droppable(v Version, recorded Recorded) error {
 		return refuse("it is live", "see `envdb versions "+g.env.Name+"`")
 	case v.State == "":
 		return refuse("it is no version of "+g.env.Name, "see `envdb versions "+g.env.Name+"`")
-	case v.Marker == nil && v.State == envdb.Dark && v.Comment == "" && recorded != nil && recorded(v.Name):
+	case v.Marker == nil && envdbsOwn(v.State) && v.Comment == "" && recorded != nil && recorded(v.Name):
 		return nil
 	case v.Marker == nil:
 		return refuse(v.Unmarked, byHand)
@@ -56,6 +56,11 @@ func (g *Generations) droppable(v Version, recorded Recorded) error {
 		return refuse("envdb did not make it", byHand)
 	}
 	return nil
+}
+
+// envdbsOwn reports whether only envdb makes databases with such names.
+func envdbsOwn(state envdb.VersionState) bool {
+	return state == envdb.Dark || state == envdb.Baseline || state == envdb.Spare
 }
 
 // drop drops the version. What it is, is read again in the session that drops
@@ -241,7 +246,7 @@ func (g *Generations) Leftovers(ctx context.Context, alive func(run string) bool
 		switch {
 		case v.Broken, v.Marker == nil:
 			return false
-		case v.State == Building:
+		case v.State == Building || v.State == Sealing:
 			return v.Marker.Run == g.run || alive(v.Marker.Run)
 		}
 		return true

@@ -15,8 +15,15 @@
 //
 //	foreign live ──Promote──▶ aside ──Rollback by name──▶ live
 //
+//	building ──Seal──▶ sealing ──Promote of the version──▶ baseline ──Discard
+//	baseline ──Clone──▶ building      baseline ──Spare──▶ spare ──Promote──▶ live
+//
 // Promote also takes a version that its own run is building, so that a run
 // that dies before the swap leaves a version that says it was not finished.
+//
+// A baseline and a spare are closed from the moment in which they are made, and
+// so is a clone until it is promoted. That nobody was in one is not believed
+// but read: see the marker's Sealed.
 //
 // Fencing: everything that changes the environment runs in the one session
 // that holds the environment's advisory lock. Whoever ends that session has

@@ -154,6 +154,7 @@ const (
 	queryCanceled      = "57014"
 	deadlock           = "40P01"
 	undefinedDatabase  = "3D000"
+	duplicateDatabase  = "42P04"
 	insufficient       = "42501"
 )
 

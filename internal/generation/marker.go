@@ -45,6 +45,13 @@ type Marker struct {
 	// version it tells the source's settings from the environment's own.
 	Carried *Properties `json:"carried,omitempty"`
 
+	// Sealed is the xmin of the row in pg_database from the moment in which a
+	// baseline or a spare was made. Whoever lets somebody connect changes it.
+	Sealed uint32 `json:"sealed,omitempty"`
+	// Baseline is the id of the baseline that the version was copied from, or
+	// that was sealed as its copy.
+	Baseline string `json:"baseline,omitempty"`
+
 	// Pausing says that the pooler was paused for this version's promote. A
 	// promote removes it at its end, so one that is found tells of a crash.
 	Pausing bool `json:"pausing,omitempty"`

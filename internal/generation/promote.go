@@ -23,6 +23,12 @@ type PromoteOptions struct {
 	// DropEveryPrevious leaves no way back. It overrules KeepPrevious, and
 	// needs a person's word.
 	DropEveryPrevious bool
+	// Baseline is the database that Seal made of the version, or empty. It
+	// comes into force with the promote.
+	Baseline string
+	// LeaveSurplus leaves the previous versions that are too many to a later
+	// DropSurplus: a drop takes longer than the promote.
+	LeaveSurplus bool
 }
 
 // keep returns how many previous versions stay.
@@ -49,6 +55,8 @@ type Promotion struct {
 	// Ended counts the sessions that were ended.
 	Ended    int `json:"ended"`
 	Attempts int `json:"attempts"`
+	// Baseline is the sealed copy that came into force, nil if there is none.
+	Baseline *Version `json:"baseline,omitempty"`
 	// Dropped are the previous versions that were one too many; Undropped
 	// those that could not be dropped, each with the reason.
 	Dropped   []string          `json:"dropped,omitempty"`
@@ -91,6 +99,10 @@ func (g *Generations) promotable(v Version) error {
 		return refuse(v.Unmarked, versions)
 	case v.State == envdb.Aside:
 		return refuse("it was not made by envdb", "to bring it back: `envdb rollback "+g.env.Name+" "+v.Name+"`")
+	case v.State == envdb.Baseline || v.State == Sealing:
+		return refuse("resets are made from it", "to go back to it: `envdb reset "+g.env.Name+"`")
+	case v.Unsealed != "":
+		return refuse(v.Unsealed, "discard it")
 	case v.State == Building && v.Marker.Run != g.run:
 		return refuse("run "+v.Marker.Run+" did not finish it", "run the mirror or restore again")
 	}
@@ -108,7 +120,9 @@ func (g *Generations) promote(ctx context.Context, next Version, o PromoteOption
 		return Promotion{}, err
 	}
 	g.log.Debug("version is live", "env", g.env.Name, "database", p.Live.Name, "was", p.Was, "held", p.Held, "ended", p.Ended)
-	g.dropSurplus(ctx, &p, o.keep())
+	if !o.LeaveSurplus {
+		g.dropSurplus(ctx, &p, o.keep())
+	}
 	return p, nil
 }
 
@@ -121,6 +135,9 @@ type exchange struct {
 	nextMarker Marker
 	liveMarker Marker
 	properties Properties
+	// baseline is the sealed copy of next; nil if there is none.
+	baseline       *Version
+	baselineMarker Marker
 }
 
 // plan reads everything that the swap needs, and refuses what would stop it
@@ -166,7 +183,8 @@ func (g *Generations) label(x *exchange, o PromoteOptions, versions []Version) {
 	if x.next.State == Building {
 		x.nextMarker = o.Completion.apply(x.nextMarker)
 	}
-	x.nextMarker.State, x.nextMarker.Promoted, x.nextMarker.Retired = envdb.Live, now, time.Time{}
+	g.labelBaseline(x, o, versions)
+	x.nextMarker.State, x.nextMarker.Promoted, x.nextMarker.Retired, x.nextMarker.Sealed = envdb.Live, now, time.Time{}, 0
 	if x.live == nil {
 		return
 	}
@@ -183,6 +201,22 @@ func (g *Generations) label(x *exchange, o PromoteOptions, versions []Version) {
 		x.liveMarker.State = envdb.Aside
 	}
 	x.displaced = Name(g.base, x.liveMarker.State, x.liveMarker.ID)
+}
+
+// labelBaseline decides the marker of the sealed copy: it is the version's, as
+// it is complete.
+func (g *Generations) labelBaseline(x *exchange, o PromoteOptions, versions []Version) {
+	i := slices.IndexFunc(versions, func(v Version) bool {
+		return o.Baseline != "" && v.Name == o.Baseline && v.State == Sealing && v.Unsealed == "" && !v.Broken
+	})
+	if i < 0 {
+		return
+	}
+	x.baseline = &versions[i]
+	m := x.nextMarker
+	m.ID, m.State, m.OID = x.baseline.ID, envdb.Baseline, x.baseline.OID
+	m.Sealed, m.Created = x.baseline.Marker.Sealed, x.baseline.Marker.Created
+	x.baselineMarker, x.nextMarker.Baseline = m, m.ID
 }
 
 // unusedID returns an id for a database that has none.
@@ -265,6 +299,16 @@ func (g *Generations) Surplus(ctx context.Context, keep int) ([]Version, error) 
 	surplus := previous[keep:]
 	slices.Reverse(surplus)
 	return surplus, nil
+}
+
+// DropSurplus drops the previous versions that are too many, if a promote left
+// them. It notes what it did in p.
+func (g *Generations) DropSurplus(ctx context.Context, w envdb.Writable, op envdb.Operation, p *Promotion, o PromoteOptions) error {
+	if err := g.allowed(w, op); err != nil {
+		return err
+	}
+	g.dropSurplus(ctx, p, o.keep())
+	return nil
 }
 
 // dropSurplus drops the previous versions beyond keep, oldest first. The

@@ -89,12 +89,13 @@ func (g *Generations) readProperties(ctx context.Context, conn *pgx.Conn, name s
 }
 
 // give sets the properties, except the comment, in the transaction. The owner
-// comes first, because changing it changes the ACL.
+// comes first, because changing it changes the ACL. A version that was closed
+// until now opens with the commit.
 func (g *Generations) give(ctx context.Context, tx pgx.Tx, name string, p Properties) error {
 	db, owner := postgres.Quote(name), cmp.Or(p.Owner, g.role)
 	err := exec(ctx, tx.Conn(),
 		"ALTER DATABASE "+db+" OWNER TO "+postgres.Quote(owner),
-		"ALTER DATABASE "+db+" CONNECTION LIMIT "+strconv.Itoa(p.ConnectionLimit))
+		"ALTER DATABASE "+db+" CONNECTION LIMIT "+strconv.Itoa(p.ConnectionLimit)+" ALLOW_CONNECTIONS true")
 	if err != nil {
 		return err
 	}

@@ -121,10 +121,33 @@ func (g *Generations) arrange(ctx context.Context, tx pgx.Tx, x exchange) error 
 	if err != nil {
 		return err
 	}
-	if err := exec(ctx, tx.Conn(), comment); err != nil || x.live == nil {
+	if err := exec(ctx, tx.Conn(), comment); err != nil {
+		return err
+	}
+	if err := g.enforce(ctx, tx, x); err != nil || x.live == nil {
 		return err
 	}
 	if comment, err = commentOn(x.live.Name, x.live.Comment, x.liveMarker); err != nil {
+		return err
+	}
+	return exec(ctx, tx.Conn(), comment)
+}
+
+// enforce brings the sealed copy of the version into force. A copy that
+// somebody dropped this moment is none, and no reason to stop.
+func (g *Generations) enforce(ctx context.Context, tx pgx.Tx, x exchange) error {
+	if x.baseline == nil {
+		return nil
+	}
+	now, err := g.read(ctx, tx.Conn(), x.baseline.Name)
+	if errors.Is(err, envdb.ErrNotFound) || err == nil && now.OID != x.baseline.OID {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	comment, err := commentOn(now.Name, now.Comment, x.baselineMarker)
+	if err != nil {
 		return err
 	}
 	return exec(ctx, tx.Conn(), comment)
@@ -141,7 +164,7 @@ func (g *Generations) unchanged(ctx context.Context, tx pgx.Tx, x exchange) erro
 		if err != nil {
 			return err
 		}
-		if now.OID != was.OID || now.State != was.State || now.Unmarked != was.Unmarked {
+		if now.OID != was.OID || now.State != was.State || now.Unmarked != was.Unmarked || now.Unsealed != was.Unsealed {
 			return g.meddled()
 		}
 	}
@@ -187,6 +210,11 @@ func (g *Generations) named(ctx context.Context, tx pgx.Tx, name string, oid uin
 func (g *Generations) outcome(x exchange, p *Promotion) {
 	p.Live = Version{Name: g.base, State: envdb.Live, ID: x.nextMarker.ID, OID: x.next.OID,
 		Marker: &x.nextMarker, Comment: x.properties.Comment, Size: x.next.Size, Created: x.nextMarker.Created}
+	if x.baseline != nil {
+		v := *x.baseline
+		v.State, v.Marker = envdb.Baseline, &x.baselineMarker
+		p.Baseline = &v
+	}
 	if x.live == nil {
 		return
 	}

@@ -30,9 +30,18 @@ type Version struct {
 	// Broken says that a DROP DATABASE was interrupted: PostgreSQL lets
 	// nobody connect, and it can only be dropped.
 	Broken bool `json:"broken,omitempty"`
+	// Unsealed says why nobody knows any more what a baseline or a spare
+	// holds; it is empty for one that is as it was made.
+	Unsealed string `json:"unsealed,omitempty"`
+	// Copied says how the version was just copied from another.
+	Copied *Copying `json:"copied,omitempty"`
 
 	// claim is a marker that is valid, but another environment's.
 	claim *Marker
+	// closed says that nobody may connect; row is the xmin of the database's
+	// row in pg_database.
+	closed bool
+	row    uint32
 }
 
 // ours reports whether envdb may drop the version.
@@ -42,13 +51,13 @@ func (v Version) ours() bool { return v.Marker != nil && !v.Marker.Foreign }
 // for a database that is dropped meanwhile or may not be connected to, so it
 // is asked only where it is allowed, and apart.
 const listSQL = `
-	SELECT d.oid, d.datname, coalesce(shobj_description(d.oid, 'pg_database'), ''), d.datconnlimit = -2,
+	SELECT d.oid, d.datname, coalesce(shobj_description(d.oid, 'pg_database'), ''), d.datconnlimit = -2, NOT d.datallowconn, d.xmin::text::bigint,
 	       pg_has_role('pg_read_all_stats', 'USAGE') OR has_database_privilege(d.oid, 'CONNECT')
 	FROM pg_database d WHERE d.datname NOT IN ('template0', 'template1')`
 
 // List returns the versions of the environment: live first, then the dark
 // ones, then the previous ones with the newest first, then what was moved
-// aside. It also returns databases that are named as versions are but carry no
+// aside, then the baseline and the spares. It also returns databases that are named as versions are but carry no
 // valid marker.
 func (g *Generations) List(ctx context.Context) ([]Version, error) {
 	var versions []Version
@@ -71,7 +80,7 @@ func (g *Generations) list(ctx context.Context, conn *pgx.Conn) ([]Version, erro
 	all, err := pgx.CollectRows(rows, func(row pgx.CollectableRow) (found, error) {
 		var f found
 		var comment string
-		err := row.Scan(&f.OID, &f.Name, &comment, &f.Broken, &f.sizeable)
+		err := row.Scan(&f.OID, &f.Name, &comment, &f.Broken, &f.closed, &f.row, &f.sizeable)
 		f.Version = g.describe(f.Version, comment)
 		return f, err
 	})
@@ -119,6 +128,7 @@ func (g *Generations) describe(v Version, comment string) Version {
 	} else if v.State == envdb.Live {
 		v.State = envdb.Previous // somebody renamed it by hand
 	}
+	v.Unsealed = v.unsealed()
 	return v
 }
 
@@ -127,7 +137,7 @@ func (g *Generations) stateByName(name string) envdb.VersionState {
 	if name == g.base {
 		return envdb.Live
 	}
-	for _, state := range []envdb.VersionState{envdb.Dark, envdb.Previous, envdb.Aside} {
+	for _, state := range []envdb.VersionState{envdb.Dark, envdb.Previous, envdb.Aside, envdb.Baseline, envdb.Spare} {
 		head, id, ok := strings.Cut(name, "__"+string(state)+"_")
 		if ok && head != "" && strings.HasPrefix(name, prefix(g.base, state, id)) {
 			return state
@@ -138,7 +148,7 @@ func (g *Generations) stateByName(name string) envdb.VersionState {
 
 // inOrder sorts versions as List returns them.
 func inOrder(a, b Version) int {
-	order := []envdb.VersionState{envdb.Live, envdb.Dark, Building, envdb.Previous, envdb.Aside}
+	order := []envdb.VersionState{envdb.Live, envdb.Dark, Building, envdb.Previous, envdb.Aside, envdb.Baseline, envdb.Spare, Sealing}
 	return cmp.Or(
 		cmp.Compare(slices.Index(order, a.State), slices.Index(order, b.State)),
 		b.since().Compare(a.since()),

@@ -87,5 +87,9 @@ func (r *Run) Took(now time.Time) time.Duration {
 // needsNoStore reports whether the run may go on while the store cannot be
 // written: it needs only PostgreSQL, or only reads.
 func (r *Run) needsNoStore() bool {
-	return r.Operation == envdb.OpPromote || r.Operation == envdb.OpRollback || r.Operation == envdb.OpVerify
+	switch r.Operation {
+	case envdb.OpPromote, envdb.OpRollback, envdb.OpReset, envdb.OpVerify:
+		return true
+	}
+	return false
 }

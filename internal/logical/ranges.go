@@ -33,6 +33,17 @@ func (r blockRange) where() string {
 	return fmt.Sprintf("ctid >= '(%d,0)' AND ctid < '(%d,0)'", r.from, r.to)
 }
 
+// splitFrom returns the size from which on a table is read in ranges: half as
+// much again as each worker's fair share of the whole. A smaller one is read in
+// one piece, while the other workers have the rest to do. That is kinder to the
+// source: PostgreSQL reads a large table from end to end through a few buffers,
+// but a range of it through all of shared_buffers, out of which that pushes what
+// the applications use (heap_beginscan allows its strategy to sequential scans
+// only). It is faster too, most of all where page faults are slow.
+func splitFrom(total int64, workers int) int64 {
+	return total / int64(workers) * 3 / 2
+}
+
 // split divides a table of the given blocks, and bytes including TOAST, into
 // ranges. Their length depends on how dense a block is, not on how many there
 // are, so a table that grows keeps its ranges and gets more of them.
@@ -69,10 +80,15 @@ SELECT oid, pg_relation_size(oid) / current_setting('block_size')::int, pg_table
 	if err != nil {
 		return explain(err, "measure the tables")
 	}
+	var total int64
+	for _, size := range sizes {
+		total += size.Bytes
+	}
+	large := splitFrom(total, len(a.sessions.workers))
 	for i, size := range sizes {
 		s := a.sources[i]
 		s.size, s.ranges = size.Bytes, whole()
-		if s.Heap && s.Condition == "" {
+		if s.Heap && s.Condition == "" && size.Bytes >= large {
 			s.ranges = split(size.Blocks, size.Bytes)
 		}
 		if err := a.rejoin(ctx, s); err != nil {

@@ -260,3 +260,34 @@ func TestRangesCoverATableOnceAndStayAsItGrows(t *testing.T) {
 		}
 	}
 }
+
+// A table is read in ranges where the other workers would else have nothing to
+// do; what can be shared out as it is, is read from end to end.
+func TestOnlyTheLargestIsSplit(t *testing.T) {
+	t.Parallel()
+	for _, c := range []struct {
+		name    string
+		sizes   []int64
+		workers int
+		split   []bool
+	}{
+		{"one table", []int64{2000}, 2, []bool{true}},
+		{"one worker", []int64{2000, 10}, 1, []bool{false, false}},
+		{"a shop", []int64{1500, 400, 400}, 2, []bool{false, false, false}},
+		{"one giant", []int64{9000, 400, 400}, 2, []bool{true, false, false}},
+		{"equals", []int64{500, 500, 500, 500}, 4, []bool{false, false, false, false}},
+		{"more workers than tables", []int64{500, 500}, 8, []bool{true, true}},
+		{"nothing at all", []int64{0, 0}, 4, []bool{true, true}},
+	} {
+		var total int64
+		for _, size := range c.sizes {
+			total += size
+		}
+		from := splitFrom(total, c.workers)
+		for i, size := range c.sizes {
+			if got := size >= from; got != c.split[i] {
+				t.Errorf("%s: a table of %d is split: %v", c.name, size, got)
+			}
+		}
+	}
+}

@@ -26,6 +26,9 @@ type building struct {
 	harmless bool
 	// promote makes the version live; otherwise it stays dark.
 	promote bool
+	// baseline leaves a sealed copy for reset, in place of the one before: the
+	// version is what the environment is filled with, not its own past.
+	baseline bool
 	// onto says that it is built on a server that is not the environment's.
 	onto bool
 }

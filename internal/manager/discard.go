@@ -8,7 +8,7 @@ import (
 	"github.com/envdb/envdb/internal/config"
 )
 
-// DiscardRequest asks to drop a dark or a previous version.
+// DiscardRequest asks to drop a version that is not live.
 type DiscardRequest struct {
 	Environment string
 	Version     string
@@ -29,10 +29,10 @@ func (m *Manager) PlanDiscard(ctx context.Context, req DiscardRequest) (*Plan, e
 		return nil, err
 	}
 	p := &Plan{Operation: envdb.OpDiscard, Environment: url.Environment, Live: req.Version}
-	return p.add("end the sessions in " + req.Version + ", and drop it if it is a dark or previous version that envdb made"), nil
+	return p.add("end the sessions in " + req.Version + ", and drop it if envdb made it and it is not live"), nil
 }
 
-// Discard drops a dark or previous version that envdb made. It never drops the
+// Discard drops a dark, previous, baseline or spare version that envdb made. It never drops the
 // live version, nor a database that envdb did not make.
 func (m *Manager) Discard(ctx context.Context, req DiscardRequest) (*DiscardResult, error) {
 	env, err := m.config.Environment(req.Environment)

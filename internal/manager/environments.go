@@ -87,7 +87,7 @@ func (m *Manager) look(ctx context.Context, env config.Environment) (*generation
 func versionLines(versions []generation.Version) []VersionLine {
 	lines := make([]VersionLine, 0, len(versions))
 	for _, v := range versions {
-		line := VersionLine{Name: v.Name, State: v.State, Size: v.Size}
+		line := VersionLine{Name: v.Name, State: v.State, Size: v.Size, Unsealed: v.Unsealed}
 		if v.Marker != nil {
 			line.Source, line.Backup, line.Point, line.Neutrality = v.Marker.Source, v.Marker.Backup, v.Marker.Point, v.Marker.Neutrality
 		}

@@ -55,19 +55,12 @@ func (m *Manager) finish(ctx context.Context, x *execution, g *generation.Genera
 		_, err := g.Complete(ctx, b.target, b.operation, dark.Name, completion)
 		return result, err
 	}
-	x.step("promote")
-	properties, err := merged(ctx, g, b.env, &source)
+	promotion, notes, err := m.makeLive(ctx, x, g, b, dark, completion)
 	if err != nil {
 		return nil, err
 	}
-	options := promoteOptions(b.env)
-	options.Properties, options.Completion = &properties, completion
-	promotion, err := g.Promote(ctx, b.target, dark.Name, options)
-	if err != nil {
-		return nil, err
-	}
-	x.promoted(promotion)
 	result.Database, result.Promotion = g.Base(), &promotion
+	result.Notes = append(result.Notes, notes...)
 	if promotion.Displaced != nil {
 		result.Previous = promotion.Displaced.Name
 	}

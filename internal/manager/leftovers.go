@@ -192,7 +192,24 @@ func (m *Manager) examineVersions(ctx context.Context, name string, clean bool, 
 			return err
 		}
 	}
+	obsolete, err := generations.Obsolete(ctx, env.Spares)
+	if err != nil {
+		return err
+	}
+	for _, v := range obsolete {
+		if err := m.examineVersion(ctx, env, v.Name, "no reset uses "+ofNoUse(v), clean, d); err != nil {
+			return err
+		}
+	}
 	return nil
+}
+
+// ofNoUse names a baseline or a spare, and what is wrong with it.
+func ofNoUse(v generation.Version) string {
+	if v.Unsealed == "" {
+		return fmt.Sprintf("the %s %s", v.State, v.Name)
+	}
+	return fmt.Sprintf("the %s %s: %s", v.State, v.Name, v.Unsealed)
 }
 
 // examineVersion reports a database that should not be there, or drops it.

@@ -43,6 +43,7 @@ func (m *Manager) PlanMirror(ctx context.Context, req MirrorRequest) (*Plan, err
 	if err != nil {
 		return nil, err
 	}
+	m.measureDisk(ctx, planned.plan, planned.building)
 	return planned.plan, nil
 }
 
@@ -102,7 +103,7 @@ func (m *Manager) planMirror(ctx context.Context, repository *backup.Repository,
 		return nil, err
 	}
 	p := &Plan{Operation: envdb.OpMirror, Environment: env.Name, Source: source.Name}
-	b := building{operation: envdb.OpMirror, env: env, target: target, source: source.Name, harmless: source.Tier == envdb.Production || source.Protected(), promote: !req.Dark}
+	b := building{operation: envdb.OpMirror, env: env, target: target, source: source.Name, harmless: source.Tier == envdb.Production || source.Protected(), promote: !req.Dark, baseline: !req.Dark}
 	p.TakesBackup, err = m.needsBackup(ctx, repository, req)
 	if err != nil {
 		return nil, err
@@ -189,12 +190,12 @@ func (m *Manager) describeBuild(p *Plan, b building, asked envdb.Point) {
 	b.describeRemap(p)
 	p.add("build indexes and constraints; refresh materialised views; analyse", "check every object and every row count against the backup")
 	b.describeAdapting(p)
-	switch {
-	case !b.promote:
+	if !b.promote {
 		p.add("leave it dark")
-	case b.env.KeepPrevious == 0:
-		p.add("promote it in one transaction, and drop what was live")
-	default:
-		p.add(fmt.Sprintf("promote it in one transaction; what was live is kept as previous (%d kept)", b.env.KeepPrevious))
+		return
 	}
+	if b.baseline && b.env.Baseline.Wanted(p.Bytes) {
+		p.add("leave a sealed copy of it beside it: the baseline, for envdb reset")
+	}
+	p.add(promoting("it", b.env))
 }

@@ -31,11 +31,11 @@ func TestOddDatabaseNames(t *testing.T) {
 			prod.exec(t, "UPDATE t SET who = 'two'")
 			w.backup("prod")
 			w.mirror("prod", "qa")
-			same(t, "versions", w.versions("qa"), "live prod, previous prod")
+			same(t, "versions", w.versions("qa"), "live prod, previous prod, baseline prod")
 			w.rollback("qa")
 			same(t, "live after a rollback", target.content(t), "1|one")
 			exactly(t, differences(t, target, target), nil)
-			if line := w.status("qa"); line.State != "up" || len(line.Versions) != 2 {
+			if line := w.status("qa"); line.State != "up" || len(line.Versions) != 3 {
 				t.Errorf("status: %+v", line)
 			}
 			u, err := w.URL(t.Context(), "qa", "")
@@ -66,5 +66,5 @@ func TestEmptyDatabase(t *testing.T) {
 	}
 	exactly(t, differences(t, prod, target), nil)
 	w.mirror("prod", "qa")
-	same(t, "versions", w.versions("qa"), "live prod, previous prod, aside")
+	same(t, "versions", w.versions("qa"), "live prod, previous prod, aside, baseline prod")
 }

@@ -27,7 +27,7 @@ func TestBetweenVersions(t *testing.T) {
 
 	first := w.mirrorOf(manager.MirrorRequest{Source: "prod", Target: "prod-copy", Fresh: true})
 	same(t, "live", target.content(t), "1|one")
-	same(t, "versions", w.versions("prod-copy"), "live prod, aside")
+	same(t, "versions", w.versions("prod-copy"), "live prod, aside, baseline prod")
 	exactly(t, differences(t, prod, target), nil)
 	_, marker := generation.SplitComment(target.query(t, "SELECT shobj_description(oid, 'pg_database') FROM pg_database WHERE datname = current_database()"))
 	if marker == nil || marker.Source != "prod" || marker.Backup != string(first.Backup) || marker.Neutrality != envdb.Neutralised {

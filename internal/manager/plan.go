@@ -24,8 +24,12 @@ type Plan struct {
 	// Live is the database that serves now, or will.
 	Live       string           `json:"live,omitempty"`
 	Neutrality envdb.Neutrality `json:"neutrality,omitempty"`
-	Steps      []string         `json:"steps"`
-	Warnings   []string         `json:"warnings,omitempty"`
+	// PeakBytes is what the environment takes on its server's disk when it
+	// takes most; Peak are the parts of it. What comes is an estimate.
+	PeakBytes int64      `json:"peak_bytes,omitempty"`
+	Peak      []DiskPart `json:"peak,omitempty"`
+	Steps     []string   `json:"steps"`
+	Warnings  []string   `json:"warnings,omitempty"`
 }
 
 // add appends a step, and returns p.

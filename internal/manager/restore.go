@@ -26,8 +26,12 @@ func (m *Manager) PlanRestore(ctx context.Context, req RestoreRequest) (*Plan, e
 	if err != nil {
 		return nil, err
 	}
-	p, _, err := m.planRestore(ctx, repository, req)
-	return p, err
+	p, b, err := m.planRestore(ctx, repository, req)
+	if err != nil {
+		return nil, err
+	}
+	m.measureDisk(ctx, p, b)
+	return p, nil
 }
 
 // Restore brings an environment back to its own past.

@@ -106,6 +106,8 @@ type VersionLine struct {
 	Point      time.Time          `json:"point,omitzero"`
 	Neutrality envdb.Neutrality   `json:"neutrality,omitempty"`
 	Size       int64              `json:"size"`
+	// Unsealed says why a baseline or a spare is of no use.
+	Unsealed string `json:"unsealed,omitempty"`
 }
 
 // VersionList is the versions of an environment, live first.

@@ -53,5 +53,5 @@ func TestShopAsOfEitherPoint(t *testing.T) {
 	prodCopy.exec(t, fixtures.ShopDamage())
 	w.rollback("prod-copy")
 	same(t, "totals after the rollback", prodCopy.query(t, fixtures.ShopTotals()), before)
-	same(t, "versions", w.versions("prod-copy"), "live prod, previous prod")
+	same(t, "versions", w.versions("prod-copy"), "live prod, previous prod, baseline prod")
 }

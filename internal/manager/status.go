@@ -4,12 +4,14 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 
 	"golang.org/x/sync/errgroup"
 
 	"github.com/envdb/envdb"
 	"github.com/envdb/envdb/backup"
 	"github.com/envdb/envdb/internal/config"
+	"github.com/envdb/envdb/internal/generation"
 	"github.com/envdb/envdb/internal/ledger"
 )
 
@@ -61,6 +63,9 @@ func (m *Manager) statusOfServer(ctx context.Context, line *EnvironmentStatus) {
 	}
 	line.State = "no database yet"
 	line.Versions = versionLines(versions)
+	if note := baselineNote(env, versions); note != "" {
+		line.Notes = append(line.Notes, note)
+	}
 	dark := 0
 	for _, v := range line.Versions {
 		switch v.State {
@@ -74,6 +79,24 @@ func (m *Manager) statusOfServer(ctx context.Context, line *EnvironmentStatus) {
 	if dark > 0 {
 		line.Notes = append(line.Notes, fmt.Sprintf("%d dark (envdb versions %s)", dark, line.Name))
 	}
+}
+
+// baselineNote says whether the environment can be reset in a moment. Where
+// none of its versions had a baseline there is nothing to say.
+func baselineNote(env config.Environment, versions []generation.Version) string {
+	baseline, err := generation.InForce(env.Environment, versions)
+	live := liveOf(versions)
+	had := live != nil && live.Marker != nil && live.Marker.Baseline != "" ||
+		slices.ContainsFunc(versions, func(v generation.Version) bool { return v.State == envdb.Baseline })
+	switch spares := len(generation.SparesOf(baseline, versions)); {
+	case err != nil && had:
+		return err.Error()
+	case err != nil:
+		return ""
+	case spares > 0:
+		return fmt.Sprintf("baseline intact, %s", counted(spares, "spare"))
+	}
+	return "baseline intact"
 }
 
 func (m *Manager) statusOfBackups(ctx context.Context, repository *backup.Repository, line *EnvironmentStatus) {

@@ -29,7 +29,7 @@ func TestMirrorTwiceAndRollBackTwice(t *testing.T) {
 	if second.Previous == "" || second.Backup == first.Backup || second.Promotion == nil {
 		t.Errorf("the second mirror: %+v", second)
 	}
-	same(t, "versions", w.versions("prod-copy"), "live prod, previous prod")
+	same(t, "versions", w.versions("prod-copy"), "live prod, previous prod, baseline prod")
 
 	back := w.rollback("prod-copy")
 	same(t, "live after a rollback", target.content(t), "1|one")
@@ -40,7 +40,7 @@ func TestMirrorTwiceAndRollBackTwice(t *testing.T) {
 	same(t, "live after another", target.content(t), "1|two")
 
 	line := w.status("prod-copy")
-	if line.State != "up" || line.DataSource != "prod" || !line.DataPoint.Equal(second.Point) || line.Neutrality != envdb.Neutralised || len(line.Versions) != 2 {
+	if line.State != "up" || line.DataSource != "prod" || !line.DataPoint.Equal(second.Point) || line.Neutrality != envdb.Neutralised || len(line.Versions) != 3 {
 		t.Errorf("status: %+v", line)
 	}
 	if source := w.status("prod"); source.Backups != 2 || source.Newest == nil || source.Newest.ID != second.Backup || source.Neutrality != "" {
@@ -86,7 +86,7 @@ func (w *world) checkRuns(env, want, mirror string) {
 			w.t.Errorf("the steps of the mirror lack %s: %v", name, steps)
 		}
 	}
-	if report.Run.Source != "prod" || report.Run.Backup == "" || len(report.Run.Versions) != 1 || report.Log == "" {
+	if report.Run.Source != "prod" || report.Run.Backup == "" || len(report.Run.Versions) != 2 || report.Log == "" {
 		w.t.Errorf("the record: %+v, log %q", report.Run, report.Log)
 	}
 }
@@ -101,7 +101,7 @@ func TestKeepPrevious(t *testing.T) {
 	for range 4 {
 		w.mirror("prod", "two")
 	}
-	same(t, "keep_previous: 2", w.versions("two"), "live prod, previous prod, previous prod")
+	same(t, "keep_previous: 2", w.versions("two"), "live prod, previous prod, previous prod, baseline prod")
 
 	_, err := w.Mirror(t.Context(), mirrorRequest("prod", "none"))
 	wants(t, err, envdb.ErrRefused, "keep_previous: 0", "--confirm none")
@@ -109,7 +109,7 @@ func TestKeepPrevious(t *testing.T) {
 	for range 2 {
 		w.mirrorOf(manager.MirrorRequest{Source: "prod", Target: "none", Confirm: "none"})
 	}
-	same(t, "keep_previous: 0", w.versions("none"), "live prod")
+	same(t, "keep_previous: 0", w.versions("none"), "live prod, baseline prod")
 	_, err = w.Rollback(t.Context(), manager.RollbackRequest{Environment: "none"})
 	wants(t, err, envdb.ErrNotFound, "no previous version", "envdb help back")
 }
@@ -127,7 +127,7 @@ func TestForeignDatabaseIsMovedAside(t *testing.T) {
 		w.mirror("prod", "staging")
 	}
 	same(t, "live", target.content(t), "1|prod")
-	same(t, "versions", w.versions("staging"), "live prod, previous prod, aside")
+	same(t, "versions", w.versions("staging"), "live prod, previous prod, aside, baseline prod")
 	var aside string
 	for _, name := range target.databases(t) {
 		if strings.Contains(name, "__aside_") {
@@ -157,7 +157,7 @@ func TestDarkThenPromote(t *testing.T) {
 	}
 	same(t, "live", target.content(t), "1|one")
 	same(t, "dark", s.QueryText(t, dark.Database, "SELECT who FROM t"), "two")
-	same(t, "versions", w.versions("qa"), "live prod, dark prod")
+	same(t, "versions", w.versions("qa"), "live prod, dark prod, baseline prod")
 
 	url, err := w.URL(t.Context(), "qa", dark.Database)
 	if err != nil || !strings.Contains(url.URL, dark.Database) {
@@ -165,7 +165,7 @@ func TestDarkThenPromote(t *testing.T) {
 	}
 	// A mirror meanwhile leaves the finished dark version alone.
 	w.mirrorOf(manager.MirrorRequest{Source: "prod", Target: "qa", Dark: true})
-	same(t, "versions", w.versions("qa"), "live prod, dark prod, dark prod")
+	same(t, "versions", w.versions("qa"), "live prod, dark prod, dark prod, baseline prod")
 
 	_, err = w.Promote(t.Context(), manager.PromoteRequest{Environment: "qa", Version: "nonsense"})
 	wants(t, err, envdb.ErrNotFound, "nonsense", "envdb versions qa")
@@ -201,6 +201,9 @@ func TestPlansChangeNothing(t *testing.T) {
 		},
 		"promote": func() (*manager.Plan, error) {
 			return w.PlanPromote(t.Context(), manager.PromoteRequest{Environment: "qa", Version: dark.Database})
+		},
+		"reset": func() (*manager.Plan, error) {
+			return w.PlanReset(t.Context(), manager.ResetRequest{Environment: "qa"})
 		},
 		"rollback": func() (*manager.Plan, error) {
 			return w.PlanRollback(t.Context(), manager.RollbackRequest{Environment: "qa"})

@@ -37,22 +37,38 @@ func (s *Server) PgBouncer(t testing.TB, mode PoolMode) (url, admin envdb.ConnSt
 	if err := os.Chmod(dir, 0o755); err != nil {
 		t.Fatalf("pgtest: pgbouncer: %v", err)
 	}
-	port, err := cluster.FreePort()
-	if err != nil {
-		t.Fatalf("pgtest: pgbouncer: %v", err)
-	}
-	config := s.writeConfig(t, dir, mode, port)
-	daemon, err := cluster.StartDaemon(pgbouncerPath(t), filepath.Join(dir, "log"), config)
-	if err != nil {
-		t.Fatalf("pgtest: pgbouncer: %v", err)
-	}
-	t.Cleanup(func() { daemon.Stop() })
+	port := s.startPgBouncer(t, dir, mode)
+	return s.throughPgBouncer("postgres", port), s.throughPgBouncer("pgbouncer", port)
+}
 
-	at := func(database string) envdb.ConnString {
-		return envdb.ConnString(fmt.Sprintf("postgres://%s:%s@127.0.0.1:%d/%s", cluster.Superuser, s.Password(), port, database))
+func (s *Server) throughPgBouncer(database string, port int) envdb.ConnString {
+	return envdb.ConnString(fmt.Sprintf("postgres://%s:%s@127.0.0.1:%d/%s", cluster.Superuser, s.Password(), port, database))
+}
+
+// portTries is how many ports are tried: one that was free a moment ago may be
+// taken by now.
+const portTries = 3
+
+// startPgBouncer starts it and returns its port.
+func (s *Server) startPgBouncer(t testing.TB, dir string, mode PoolMode) (port int) {
+	t.Helper()
+	log := filepath.Join(dir, "log")
+	for range portTries {
+		port, err := cluster.FreePort()
+		if err != nil {
+			t.Fatalf("pgtest: pgbouncer: %v", err)
+		}
+		daemon, err := cluster.StartDaemon(pgbouncerPath(t), log, s.writeConfig(t, dir, mode, port))
+		if err != nil {
+			t.Fatalf("pgtest: pgbouncer: %v", err)
+		}
+		t.Cleanup(func() { daemon.Stop() })
+		if answers(t, daemon, s.throughPgBouncer("pgbouncer", port), log) {
+			return port
+		}
 	}
-	awaitConsole(t, daemon, at("pgbouncer"), filepath.Join(dir, "log"))
-	return at("postgres"), at("pgbouncer")
+	t.Fatalf("pgtest: pgbouncer ended: %s", tail(log))
+	return 0
 }
 
 func pgbouncerPath(t testing.TB) string {
@@ -95,8 +111,9 @@ default_pool_size = 20
 	return path
 }
 
-// awaitConsole waits until the admin console answers.
-func awaitConsole(t testing.TB, daemon *cluster.Daemon, admin envdb.ConnString, log string) {
+// answers waits until the admin console answers, and reports false if PgBouncer
+// ended instead.
+func answers(t testing.TB, daemon *cluster.Daemon, admin envdb.ConnString, log string) bool {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(context.Background(), 20*time.Second)
 	defer cancel()
@@ -106,12 +123,12 @@ func awaitConsole(t testing.TB, daemon *cluster.Daemon, admin envdb.ConnString, 
 		conn, err := postgres.ConnectConsole(ctx, admin)
 		if err == nil {
 			conn.Close(ctx)
-			return
+			return true
 		}
 		select {
 		case <-tick.C:
 		case <-daemon.Done():
-			t.Fatalf("pgtest: pgbouncer ended: %s", tail(log))
+			return false
 		case <-ctx.Done():
 			t.Fatalf("pgtest: pgbouncer does not answer: %v\n%s", err, tail(log))
 		}

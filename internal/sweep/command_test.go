@@ -58,6 +58,8 @@ func (c command) run(ctx context.Context, m *manager.Manager, st envdb.Store) (e
 		_, err = m.Promote(ctx, manager.PromoteRequest{Environment: c.Environment, Version: c.Version})
 	case "rollback":
 		_, err = m.Rollback(ctx, manager.RollbackRequest{Environment: c.Environment})
+	case "reset":
+		_, err = m.Reset(ctx, manager.ResetRequest{Environment: c.Environment})
 	case "discard":
 		_, err = m.Discard(ctx, manager.DiscardRequest{Environment: c.Environment, Version: c.Version, Confirm: c.Version})
 	case "verify":

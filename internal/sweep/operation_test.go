@@ -43,12 +43,13 @@ type operation struct {
 func operations() []operation {
 	return []operation{
 		{name: "backup", ways: 2, shards: 2, every: 5, stops: true, requests: 1, scene: sourceOnly, prepare: simply("backup", "prod"), state: newestBackup},
-		{name: "mirror", ways: 1, shards: 2, every: 8, requests: 3, scene: mirrored, prepare: buildOther("mirror"), state: live, versions: "live previous"},
+		{name: "mirror", ways: 1, shards: 2, every: 8, requests: 3, scene: mirrored, prepare: buildOther("mirror"), state: live, versions: "live baseline previous"},
 		{name: "restore", ways: 1, shards: 2, every: 12, requests: 9, scene: restored, prepare: buildOther("restore"), state: live, versions: "live previous"},
-		{name: "promote", ways: 2, shards: 1, every: 2, requests: 3, scene: mirrored, prepare: promoteDark, state: live, versions: "live previous", once: true},
-		{name: "rollback", ways: 2, shards: 1, every: 2, requests: 3, scene: mirrored, prepare: rollBack, state: live, versions: "live previous", once: true},
-		{name: "discard", ways: 2, shards: 1, every: 1, requests: 4, scene: mirrored, prepare: discardDark, state: darkVersion, versions: "live previous", once: true},
-		{name: "clean", ways: 1, shards: 1, every: 4, requests: 4, scene: littered, prepare: cleanUp, state: leftovers, versions: "live previous"},
+		{name: "promote", ways: 2, shards: 1, every: 2, requests: 3, scene: mirrored, prepare: promoteDark, state: live, versions: "live baseline previous", once: true},
+		{name: "rollback", ways: 2, shards: 1, every: 2, requests: 3, scene: mirrored, prepare: rollBack, state: live, versions: "live baseline previous", once: true},
+		{name: "reset", ways: 1, shards: 1, every: 6, requests: 5, scene: mirrored, prepare: resetBroken, state: live, versions: "live baseline previous", once: true},
+		{name: "discard", ways: 2, shards: 1, every: 1, requests: 4, scene: mirrored, prepare: discardDark, state: darkVersion, versions: "live baseline previous", once: true},
+		{name: "clean", ways: 1, shards: 1, every: 4, requests: 4, scene: littered, prepare: cleanUp, state: leftovers, versions: "live baseline previous"},
 		{name: "verify", ways: 2, shards: 1, every: 1, requests: 2, scene: mirrored, prepare: simply("verify", "prod"), state: marks},
 	}
 }
@@ -192,6 +193,22 @@ func (s *scene) makePrevious(t *testing.T) int {
 func rollBack(t *testing.T, s *scene) (command, string) {
 	i := s.makePrevious(t)
 	return command{Operation: "rollback", Environment: s.target.env}, s.contents[i]
+}
+
+// resetBroken resets a live version that is not what was last mirrored.
+func resetBroken(t *testing.T, s *scene) (command, string) {
+	i := s.makePrevious(t)
+	c := command{Operation: "reset", Environment: s.target.env}
+	filled := s.target.in(t, envdb.Baseline).marker
+	if filled == nil {
+		t.Fatal("there is no baseline")
+	}
+	if filled.Backup == string(s.ids[i]) {
+		return c, s.contents[i]
+	}
+	s.must(t, command{Operation: "rollback", Environment: s.target.env})
+	s.thaw(t)
+	return c, s.contents[1-i]
 }
 
 // promoteDark promotes a dark version beside a previous one, which is then one
