@@ -94,6 +94,7 @@ func (c *Config) read(root value) {
 	for _, d := range c.environments {
 		d.checkMirror(c.environments)
 		d.checkSeed()
+		d.checkAccess()
 	}
 	c.checkTwins()
 }
@@ -197,6 +198,7 @@ func (c *Config) variables() map[string]bool {
 	for _, d := range c.environments {
 		add(d.url, d.directURL, d.pooler, d.maintenanceDB, d.poolerDatabase)
 		add(slices.Collect(maps.Values(d.settings))...)
+		add(d.remap.texts()...)
 	}
 	return names
 }

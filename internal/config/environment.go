@@ -47,6 +47,9 @@ type Environment struct {
 	// ConnectionLimit is the environment's own, or nil for the source's.
 	ConnectionLimit *int
 
+	// Access is what the application's role may do.
+	Access Access
+
 	Backup Backup
 	Mirror Mirror
 	Seed   Seed
@@ -87,6 +90,8 @@ type declaration struct {
 	settings                      map[string]text
 	from                          value // of the mirror
 	seed                          value
+	access, migrate               value
+	remap                         remapDeclaration
 }
 
 const (
@@ -132,6 +137,7 @@ func (e entry) environment() *declaration {
 		"mirror":           d.readMirror,
 		"seed":             d.readSeed,
 		"migrations":       d.readMigrate,
+		"access":           d.readAccess,
 		"baseline": func(v value) {
 			d.Baseline = Baseline(v.choice("value", string(BaselineAuto), string(BaselineOn), string(BaselineOff)))
 		},
@@ -251,6 +257,9 @@ func (d *declaration) resolve(get lookup) (Environment, error) {
 			return d.Environment, err
 		}
 	}
+	if env.Mirror.Remap, err = d.remap.resolve(get); err != nil {
+		return d.Environment, err
+	}
 	return env, nil
 }
 
@@ -264,6 +273,9 @@ func (t text) held(get lookup) (string, error) {
 
 // checkMirror records what is wrong between an environment and its source.
 func (d *declaration) checkMirror(all []*declaration) {
+	if own := d.Migrations(); d.Mirror.Migrate && own.Directory == "" && own.Command == "" {
+		d.migrate.hint("migrations: db/migrations", "there are none to run: %s has neither migrations nor seed.migrations", d.Name)
+	}
 	if d.Mirror.From == "" {
 		return
 	}

@@ -122,6 +122,13 @@ type Mirror struct {
 	// absolute.
 	Neutralise []string
 	Checks     []string
+	// Preserve are tables that a mirror leaves as the environment has them.
+	Preserve []Preserve
+	// Remap is what points at third parties.
+	Remap Remap `json:"-"`
+	// Migrate runs the migrations of the environment's seed in a copy before it
+	// is live: its code may be ahead of the source's.
+	Migrate bool
 }
 
 // readMirror reads the section of that name.
@@ -131,6 +138,9 @@ func (d *declaration) readMirror(v value) {
 		"schedule":   func(v value) { d.Mirror.Schedule = v.cron() },
 		"neutralise": func(v value) { d.Mirror.Neutralise = v.files() },
 		"checks":     func(v value) { d.Mirror.Checks = v.files() },
+		"preserve":   func(v value) { d.Mirror.Preserve = v.preserved() },
+		"remap":      d.readRemap,
+		"migrate":    func(v value) { d.migrate, d.Mirror.Migrate = v, v.boolean() },
 	})
 	v.require(seen, "from")
 	if at, found := seen["schedule"]; found {

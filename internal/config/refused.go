@@ -7,15 +7,11 @@ var notInThisVersion = map[string]string{
 	"drills":    "drills (rehearsed restores)",
 	"variables": "comparison of variables",
 
-	"environments.*.ttl":    "expiry of environments",
-	"environments.*.access": "management of access",
-	"environments.*.mask":   "masking",
+	"environments.*.ttl":  "expiry of environments",
+	"environments.*.mask": "masking",
 
-	"environments.*.mirror.preserve": "preserved tables",
-	"environments.*.mirror.mask":     "masking",
-	"environments.*.mirror.migrate":  "migration after a mirror",
-	"environments.*.mirror.remap":    "remapping",
-	"environments.*.mirror.missed":   "daemon that could miss a schedule",
+	"environments.*.mirror.mask":   "masking",
+	"environments.*.mirror.missed": "daemon that could miss a schedule",
 
 	"environments.*.backup.base":   "physical backups",
 	"environments.*.backup.wal":    "physical backups",

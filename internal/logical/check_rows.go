@@ -20,6 +20,7 @@ type counting struct {
 	name   string
 	tables []Table
 	want   int64
+	source string // of the rows that are wanted, for people
 }
 
 // rows counts the rows of every table.
@@ -52,7 +53,7 @@ func (c *checker) judgeCount(t counting, n int64, refused string) (Difference, b
 	case refused != "":
 		d.Detail, d.Why = "not counted", refused
 	case n != t.want:
-		d.Detail, d.Why = fmt.Sprintf("%d rows, %d in the backup", n, t.want), c.files()
+		d.Detail, d.Why = fmt.Sprintf("%d rows, %d %s", n, t.want, t.source), c.files()
 	default:
 		return d, false
 	}
@@ -64,24 +65,48 @@ func (c *checker) countings() []counting {
 	var out []counting
 	at := map[Name]int{}
 	for _, t := range c.cat.Tables {
-		if t.SchemaOnly || t.Condition != "" || slices.Contains(c.expect.SkippedExtensions, t.Extension) && t.Extension != "" {
+		kept := c.preserved(t)
+		if t.SchemaOnly && kept == nil || t.Condition != "" || slices.Contains(c.expect.SkippedExtensions, t.Extension) && t.Extension != "" {
 			continue // of an extension's table the backup holds some rows only
 		}
-		key := Name{t.Schema, t.Name}
-		if t.LoadInto != nil {
+		key, together := Name{t.Schema, t.Name}, t.LoadInto != nil || kept != nil
+		switch {
+		case kept != nil:
+			key = kept.Table
+		case t.LoadInto != nil:
 			key = *t.LoadInto
 		}
 		i, ok := at[key]
-		if !ok || t.LoadInto == nil {
+		if !ok || !together {
 			i = len(out)
 			at[key] = i
-			out = append(out, counting{name: key.Schema + "." + key.Name})
+			out = append(out, c.counting(key, kept))
 		}
 		out[i].tables = append(out[i].tables, t)
 		out[i].want += t.Rows
 	}
 	slices.SortStableFunc(out, func(a, b counting) int { return int(min(1, max(-1, b.want-a.want))) })
 	return out
+}
+
+// preserved returns what a load did about the preserved table that a table of
+// the backup belongs to, or nil.
+func (c *checker) preserved(t Table) *PreservedRows {
+	for i, p := range c.expect.Loaded.Preserved {
+		if slices.Contains(p.Parts, Name{t.Schema, t.Name}) {
+			return &c.expect.Loaded.Preserved[i]
+		}
+	}
+	return nil
+}
+
+// counting begins to count a table, with the rows that were preserved in it.
+func (c *checker) counting(table Name, kept *PreservedRows) counting {
+	n := counting{name: table.String(), source: "in the backup"}
+	if kept != nil {
+		n.want, n.source = kept.Rows-kept.Removed, "in the backup and preserved"
+	}
+	return n
 }
 
 // count returns the rows of the tables, each without its children. A table
@@ -176,6 +201,7 @@ func (c *checker) compareSequences(ctx context.Context, batch []Sequence, result
 	}
 	var parts []string
 	for i, q := range batch {
+		batch[i] = c.moved(q)
 		parts = append(parts, fmt.Sprintf("SELECT %d, last_value, is_called FROM %s", i, postgres.QuoteName(q.Schema, q.Name)))
 	}
 	rows, err := c.conn.Query(ctx, strings.Join(parts, " UNION ALL "))
@@ -202,6 +228,16 @@ func (c *checker) compareSequences(ctx context.Context, batch []Sequence, result
 		return stepError("read the sequences", err)
 	}
 	return nil
+}
+
+// moved returns where a sequence is expected to stand.
+func (c *checker) moved(q Sequence) Sequence {
+	for _, m := range c.expect.Loaded.Sequences {
+		if m.Schema == q.Schema && m.Name == q.Name {
+			return m
+		}
+	}
+	return q
 }
 
 // present returns those of the sequences that exist, and records the others.

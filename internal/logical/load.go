@@ -39,6 +39,8 @@ type Loading struct {
 	SkipExtensions []string
 	// Neutralise makes the copy harmless; nil keeps it raw.
 	Neutralise *Neutralisation
+	// Own is what the environment has of its own.
+	Own Own
 	// MaintenanceWorkMem is set in each session, e.g. "256MB"; "" takes the
 	// server's own, or more where the server's memory is large: see
 	// roomToSort.
@@ -81,6 +83,14 @@ type Loaded struct {
 	// ChangedOptions are the class and quoted name of each object that lost
 	// secret options, e.g. `server "other"`.
 	ChangedOptions []string `json:"changed_options,omitempty"`
+	// Preserved are the tables with rows of the live version.
+	Preserved []PreservedRows `json:"preserved,omitempty"`
+	// Sequences stand elsewhere than in the backup, because preserved rows use
+	// later numbers.
+	Sequences []Sequence `json:"sequences,omitempty"`
+	// Remapped are the class and quoted name of each object whose options were
+	// set, e.g. `server "other"`.
+	Remapped []string `json:"remapped,omitempty"`
 }
 
 // loader is one load under way.
@@ -94,6 +104,9 @@ type loader struct {
 	roles   roleMap
 	record  record
 	copied  copied
+
+	preserved []*preserving
+	live      *session // to the live version, once preserved rows are read
 }
 
 // Load builds the database that the backup holds. The rows are loaded before
@@ -149,8 +162,10 @@ func (d *loader) prepare(ctx context.Context) error {
 	}
 	d.record.note(findings.Notes...)
 	d.target, d.roles = findings.target, findings.roles
-	d.plan, err = d.newPlan()
-	return err
+	if d.plan, err = d.newPlan(); err != nil {
+		return err
+	}
+	return d.preparePreserve()
 }
 
 // build runs the phases of the load.
@@ -160,6 +175,7 @@ func (d *loader) build(ctx context.Context) error {
 		return err
 	}
 	defer lead.close(ctx)
+	defer d.closeLive(ctx)
 	phases := []struct {
 		name string
 		run  func(context.Context, *session) error
@@ -167,6 +183,7 @@ func (d *loader) build(ctx context.Context) error {
 		{"create roles", d.createRoles},
 		{"clear the template's objects", d.clearTemplate},
 		{"create schema", d.preData},
+		{"compare preserved tables", d.comparePreserved},
 		{"load", d.loadAndIndex},
 		{"grant", d.grant},
 		{"refresh materialized views", d.refresh},

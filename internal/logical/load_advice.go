@@ -23,6 +23,9 @@ const (
 // of the error itself is for the role that is connected; an object may be made
 // with the rights of its owner, whom it does not mean.
 func (d *loader) refused(e archive.Entry, err error) error {
+	if why := d.refusedForPreserved(e, err); why != nil {
+		return why
+	}
 	explained := entryError(e, err)
 	_, next := envdb.Advice(explained)
 	object := strings.ToLower(e.Type) + " " + strings.TrimPrefix(e.String(), e.Type+" ")

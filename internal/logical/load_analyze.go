@@ -103,3 +103,15 @@ func (d *loader) analyze(ctx context.Context, s *session) error {
 	d.Report.Send(envdb.Progress{Step: "analyze", Total: int64(len(steps)), Unit: "objects"})
 	return d.runSteps(ctx, steps)
 }
+
+// Analyze gathers the statistics of every table of a database that was loaded
+// from the catalogue and changed since.
+func Analyze(ctx context.Context, l Loading, cat *Catalogue) error {
+	d := &loader{Loading: l.withDefaults(), cat: cat}
+	s, err := d.connect(ctx)
+	if err != nil {
+		return err
+	}
+	defer s.close(ctx)
+	return d.analyze(ctx, s)
+}

@@ -25,7 +25,7 @@ func (d *loader) planRows(g *graph) error {
 	var ofExtensions []Table
 	division := d.newDivision(g)
 	for _, t := range d.cat.Tables {
-		if t.SchemaOnly || d.skipsExtension(t.Extension) {
+		if t.SchemaOnly || d.skipsExtension(t.Extension) || d.givesWay(t) {
 			continue
 		}
 		if t.Extension != "" {

@@ -55,6 +55,8 @@ type graph struct {
 	rows   map[int][]*step // by dump id of the table
 	// entries are the steps of the archive's entries, by dump id.
 	entries map[int]*step
+	// neutralise is the step that makes rows harmless, or nil.
+	neutralise *step
 }
 
 // newGraph plans the middle of the load.
@@ -63,14 +65,18 @@ func (d *loader) newGraph(ctx context.Context) (*graph, error) {
 	if err := d.planRows(g); err != nil {
 		return nil, err
 	}
+	d.planPreserve(g)
 	rows := slices.Clone(g.steps)
 	objects, err := d.planLargeObjects(ctx)
 	if err != nil {
 		return nil, err
 	}
 	g.steps = append(g.steps, objects...)
-	g.steps = append(g.steps, d.planSequences()...)
+	sequences := d.planSequences()
+	g.steps = append(g.steps, sequences...)
+	rows = append(rows, d.planRaise(g, slices.Concat(rows, sequences))...)
 	barrier := d.planNeutralise(g, slices.Concat(rows, objects))
+	d.planRemap(g)
 	d.planEntries(g, barrier)
 	d.planAnalyze(g, barrier)
 	return g, nil
@@ -169,13 +175,14 @@ func rank(l lock) int {
 // which.
 type tableTree struct {
 	is       map[int]bool
+	attached map[int]bool // partitions
 	parents  map[int][]int
 	children map[int][]int
 	byName   map[Name]int
 }
 
 func newTableTree(p restorePlan) *tableTree {
-	t := &tableTree{is: map[int]bool{}, parents: map[int][]int{}, children: map[int][]int{}, byName: map[Name]int{}}
+	t := &tableTree{is: map[int]bool{}, attached: map[int]bool{}, parents: map[int][]int{}, children: map[int][]int{}, byName: map[Name]int{}}
 	entries := slices.Concat(p.pre, p.graph)
 	for _, e := range entries {
 		if e.Type == "TABLE" || e.Type == "MATERIALIZED VIEW" || e.Type == "FOREIGN TABLE" {
@@ -188,7 +195,9 @@ func newTableTree(p restorePlan) *tableTree {
 		case "TABLE", "FOREIGN TABLE":
 			t.link(e.ID, e.DependsOn) // INHERITS
 		case "TABLE ATTACH":
-			t.link(t.byName[Name{e.Schema, e.Tag}], e.DependsOn)
+			partition := t.byName[Name{e.Schema, e.Tag}]
+			t.attached[partition] = true
+			t.link(partition, e.DependsOn)
 		}
 	}
 	return t

@@ -21,6 +21,9 @@ type record struct {
 	left        []string
 	files       []string
 	options     []string
+	remapped    []string
+	preserved   []PreservedRows
+	sequences   []Sequence
 	analyzed    map[Name]bool
 }
 
@@ -40,6 +43,25 @@ func (r *record) mappedRole(name string)        { r.add(&r.mapped, name) }
 func (r *record) leftOut(kindAndName ...string) { r.add(&r.left, kindAndName...) }
 func (r *record) changedOptions(object string)  { r.add(&r.options, object) }
 func (r *record) ran(file string)               { r.add(&r.files, file) }
+func (r *record) didRemap(object string)        { r.add(&r.remapped, object) }
+
+func (r *record) didPreserve(p PreservedRows) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.preserved = append(r.preserved, p)
+}
+
+func (r *record) preservedRows() []PreservedRows {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.preserved
+}
+
+func (r *record) movedSequence(s Sequence) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.sequences = append(r.sequences, s)
+}
 
 func (r *record) wasAnalyzed(table Name) {
 	r.mu.Lock()
@@ -63,5 +85,6 @@ func (r *record) loaded(c *copied) *Loaded {
 	return &Loaded{
 		Rows: c.rows.Load(), Bytes: c.bytes.Load(),
 		Notes: r.notes, Neutralised: r.neutralised, MappedRoles: slices.Sorted(slices.Values(r.mapped)), Left: r.left, Files: r.files, ChangedOptions: r.options,
+		Preserved: r.preserved, Sequences: r.sequences, Remapped: r.remapped,
 	}
 }

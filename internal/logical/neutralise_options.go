@@ -186,7 +186,7 @@ func quoted(name []string) string {
 // the options of foreign objects. The load says to which.
 func (c *checker) objectsButOptions(ctx context.Context) (CheckResult, error) {
 	result, err := c.objects(ctx)
-	if err != nil || !c.expect.Neutralised {
+	if err != nil {
 		return result, err
 	}
 	found := result.Differences
@@ -198,7 +198,14 @@ func (c *checker) objectsButOptions(ctx context.Context) (CheckResult, error) {
 				name = append(name, t.Name())
 			}
 		}
-		if d.Kind == Different && slices.Contains(c.expect.Loaded.ChangedOptions, d.Class+" "+quoted(name)) {
+		object := d.Class + " " + quoted(name)
+		switch {
+		case d.Kind == Extra && d.Class == "user mapping" && slices.Contains(c.expect.Loaded.Remapped, d.Class+" "+strings.Join(name, " on ")):
+			d.Why = "remapped: it is what the configuration says"
+		case d.Kind != Different:
+		case slices.Contains(c.expect.Loaded.Remapped, object):
+			d.Why = "remapped: its options are those of the configuration"
+		case slices.Contains(c.expect.Loaded.ChangedOptions, object):
 			d.Why = "neutralised: secret options are not carried over"
 		}
 		result.sort(d)
@@ -228,9 +235,14 @@ func (c *checker) secretsLeft(ctx context.Context) ([]Difference, error) {
 	}
 	var out []Difference
 	for _, o := range options {
-		if isSecretOption(o.Name, o.Value) {
-			out = append(out, Difference{Kind: Extra, Class: "secret option", Identity: o.Name + " of " + o.Class + " " + o.Identity, Why: c.files()})
+		if !isSecretOption(o.Name, o.Value) {
+			continue
 		}
+		d := Difference{Kind: Extra, Class: "secret option", Identity: o.Name + " of " + o.Class + " " + o.Identity, Why: c.files()}
+		if slices.Contains(c.expect.Loaded.Remapped, o.Class+" "+postgres.Quote(o.Identity)) {
+			d.Why = "remapped: it is what the configuration says"
+		}
+		out = append(out, d)
 	}
 	if !c.roles.superuser {
 		return out, nil // only a superuser may read where a subscription connects to

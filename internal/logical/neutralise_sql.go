@@ -25,6 +25,7 @@ func (d *loader) planNeutralise(g *graph, rows []*step) []*step {
 	s := &step{name: "neutralise", run: d.neutraliseRows}
 	s.after(rows...)
 	g.steps = append(g.steps, s)
+	g.neutralise = s
 	if !d.neutralisesFirst() {
 		return nil
 	}

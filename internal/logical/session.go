@@ -176,6 +176,13 @@ func execute(ctx context.Context, conn *pgx.Conn, sql string) error {
 	return err
 }
 
+// executeOne runs a statement with parts that a person wrote, and returns how
+// many rows it changed. It refuses a text that is more than one statement.
+func executeOne(ctx context.Context, conn *pgx.Conn, sql string) (int64, error) {
+	result := conn.PgConn().ExecParams(ctx, sql, nil, nil, nil, nil).Read()
+	return result.CommandTag.RowsAffected(), result.Err
+}
+
 // query collects the rows of a query into a slice of T, column by field.
 func query[T any](ctx context.Context, conn *pgx.Conn, sql string, args ...any) ([]T, error) {
 	rows, err := conn.Query(ctx, sql, args...)

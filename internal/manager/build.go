@@ -89,7 +89,11 @@ func (m *Manager) build(ctx context.Context, x *execution, repository *backup.Re
 		return nil, b.untouched(err)
 	}
 	defer closeAll()
-	if err := m.preflight(ctx, x, repository, generations, b, catalogue); err != nil {
+	if err := m.preflight(ctx, x, repository, generations, b, reader, catalogue); err != nil {
+		return nil, b.untouched(err)
+	}
+	own, err := m.ownOf(ctx, x, generations, b, reader, catalogue)
+	if err != nil {
 		return nil, b.untouched(err)
 	}
 	if err := m.cleanServer(ctx, x, generations, b.target, b.operation); err != nil {
@@ -104,7 +108,7 @@ func (m *Manager) build(ctx context.Context, x *execution, repository *backup.Re
 	if err != nil {
 		return nil, b.untouched(err)
 	}
-	result, err = m.finish(ctx, x, generations, b, dark, reader, catalogue)
+	result, err = m.finish(ctx, x, generations, b, dark, reader, catalogue, own)
 	if err != nil {
 		return nil, m.abandon(ctx, generations, b, dark, whyStopped(ctx, err))
 	}
@@ -160,7 +164,7 @@ func (m *Manager) openGenerations(ctx context.Context, x *execution, env config.
 }
 
 // preflight asks everything that can be asked before anything is created.
-func (m *Manager) preflight(ctx context.Context, x *execution, repository *backup.Repository, g *generation.Generations, b building, catalogue *logical.Catalogue) error {
+func (m *Manager) preflight(ctx context.Context, x *execution, repository *backup.Repository, g *generation.Generations, b building, reader *backup.Reader, catalogue *logical.Catalogue) error {
 	if b.operation == envdb.OpMirror || !b.env.Protected() {
 		if err := m.guard(ctx, repository, g); err != nil {
 			return err
@@ -179,8 +183,22 @@ func (m *Manager) preflight(ctx context.Context, x *execution, repository *backu
 		return err
 	}
 	defer conn.Close(context.WithoutCancel(ctx))
-	_, err = logical.Preflight(ctx, conn, catalogue, m.preflightOptions(b)) // its notes come again with the load
-	return err
+	if _, err = logical.Preflight(ctx, conn, catalogue, m.preflightOptions(b)); err != nil { // its notes come again with the load
+		return err
+	}
+	if b.migrates() {
+		if err := migrationsThere(b.env); err != nil {
+			return err
+		}
+	}
+	if !b.env.Access.Declared() {
+		return nil
+	}
+	owners, err := logical.Owners(ctx, reader)
+	if err != nil {
+		return err
+	}
+	return preflightAccess(ctx, conn, b.env, owners)
 }
 
 func (m *Manager) preflightOptions(b building) logical.PreflightOptions {

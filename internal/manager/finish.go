@@ -2,7 +2,11 @@ package manager
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"slices"
+
+	"github.com/jackc/pgx/v5"
 
 	"github.com/envdb/envdb"
 	"github.com/envdb/envdb/backup"
@@ -13,11 +17,12 @@ import (
 )
 
 // finish fills a dark version, checks it, and promotes it or leaves it dark.
-func (m *Manager) finish(ctx context.Context, x *execution, g *generation.Generations, b building, dark *generation.Dark, reader *backup.Reader, catalogue *logical.Catalogue) (*BuildResult, error) {
+func (m *Manager) finish(ctx context.Context, x *execution, g *generation.Generations, b building, dark *generation.Dark, reader *backup.Reader, catalogue *logical.Catalogue, own logical.Own) (*BuildResult, error) {
 	loading, err := m.loading(x, b, dark)
 	if err != nil {
 		return nil, err
 	}
+	loading.Own = own
 	x.step("load")
 	loaded, err := logical.Load(ctx, loading, reader, catalogue)
 	if err != nil {
@@ -29,10 +34,14 @@ func (m *Manager) finish(ctx context.Context, x *execution, g *generation.Genera
 	if err != nil {
 		return nil, b.untouched(err)
 	}
+	adapted, err := m.adapt(ctx, x, b, dark, catalogue, own)
+	if err != nil {
+		return nil, b.untouched(err)
+	}
 	result := &BuildResult{
 		Run: x.id(), Environment: b.env.Name, Source: b.source, Backup: b.backup.ID(), Point: catalogue.Point, Neutrality: b.neutralityOf(catalogue),
 		Release: catalogue.Release, Migration: catalogue.Migration, Database: dark.Name, Dark: !b.promote, Bytes: loaded.Bytes, Tables: len(catalogue.Tables), Rows: loaded.Rows,
-		ObjectsChecked: checked, Notes: append(loaded.Notes, loaded.Neutralised...),
+		ObjectsChecked: checked, Notes: slices.Concat(loaded.Notes, loaded.Neutralised, adapted),
 	}
 	x.facts("rows", loaded.Rows, "bytes", loaded.Bytes, "objects_checked", checked)
 	source, notes, err := m.carried(ctx, x, b, catalogue)
@@ -107,30 +116,66 @@ func (m *Manager) loading(x *execution, b building, dark *generation.Dark) (logi
 	return l, nil
 }
 
-// check compares the version with the catalogue, and runs the user's checks.
-func (m *Manager) check(ctx context.Context, x *execution, b building, dark *generation.Dark, catalogue *logical.Catalogue, loaded *logical.Loaded) (objects int, err error) {
+// lookInto opens a session in a version that is being built.
+func lookInto(ctx context.Context, x *execution, dark *generation.Dark) (*pgx.Conn, error) {
 	conn, err := postgres.Connect(ctx, dark.URL, postgres.Options{App: x.app(), Pin: true})
+	if err != nil {
+		return nil, err
+	}
+	if err := logical.TakeBytesAsTheyAre(ctx, conn); err != nil {
+		return nil, errors.Join(err, conn.Close(context.WithoutCancel(ctx)))
+	}
+	return conn, nil
+}
+
+// check compares the version with the catalogue, before anything is done to it
+// that the source does not have.
+func (m *Manager) check(ctx context.Context, x *execution, b building, dark *generation.Dark, catalogue *logical.Catalogue, loaded *logical.Loaded) (objects int, err error) {
+	conn, err := lookInto(ctx, x, dark)
 	if err != nil {
 		return 0, err
 	}
 	defer conn.Close(context.WithoutCancel(ctx))
-	if err := logical.TakeBytesAsTheyAre(ctx, conn); err != nil {
-		return 0, err
-	}
 	report, err := logical.Check(ctx, conn, catalogue, logical.Expect{
 		Neutralised: b.harmless, SkippedExtensions: b.env.SkipExtensions, Loaded: loaded, Jobs: m.jobs(b.env),
 	})
-	if err != nil {
-		return 0, err
-	}
-	if b.operation == envdb.OpMirror {
-		scripts, err := config.ReadScripts(b.env.Mirror.Checks)
+	return report.Objects, err
+}
+
+// adapt makes of a copy what the environment needs: its own migrations and the
+// access of its application. What was remapped and the user's checks are looked
+// at last, as the version is going to serve.
+func (m *Manager) adapt(ctx context.Context, x *execution, b building, dark *generation.Dark, catalogue *logical.Catalogue, own logical.Own) (notes []string, err error) {
+	if b.migrates() {
+		note, err := m.migrateNext(ctx, x, b, dark, catalogue)
 		if err != nil {
-			return 0, err
+			return nil, err
 		}
-		if err := m.userChecks(ctx, x, b.env, scripts, conn, searchPath(catalogue)); err != nil {
-			return 0, err
-		}
+		notes = append(notes, note)
+		x.step("check")
 	}
-	return report.Objects, nil
+	if b.operation != envdb.OpMirror && !b.env.Access.Declared() {
+		return notes, nil
+	}
+	conn, err := lookInto(ctx, x, dark)
+	if err != nil {
+		return nil, err
+	}
+	defer conn.Close(context.WithoutCancel(ctx))
+	granted, err := m.grantAccess(ctx, x, b.env, conn)
+	if err != nil {
+		return nil, err
+	}
+	notes = append(notes, granted...)
+	if b.operation != envdb.OpMirror {
+		return notes, nil
+	}
+	if err := own.Remap.Check(ctx, conn); err != nil {
+		return nil, err
+	}
+	scripts, err := config.ReadScripts(b.env.Mirror.Checks)
+	if err != nil {
+		return nil, err
+	}
+	return notes, m.userChecks(ctx, x, b.env, scripts, conn, searchPath(catalogue))
 }

@@ -7,6 +7,8 @@ import (
 	"os"
 	"time"
 
+	"github.com/jackc/pgx/v5"
+
 	"github.com/envdb/envdb"
 	"github.com/envdb/envdb/internal/config"
 	"github.com/envdb/envdb/internal/postgres"
@@ -104,12 +106,8 @@ func (m *Manager) migratable(req MigrateRequest, confirm string) (r migrating, e
 // schemaOf asks how far the live version's schema is. A command's is not known.
 func (m *Manager) schemaOf(ctx context.Context, r migrating) (*seed.Schema, error) {
 	migrations := r.env.Migrations()
-	if migrations.Directory == "" {
-		return &seed.Schema{}, nil
-	}
-	if _, err := os.Stat(migrations.Directory); err != nil {
-		return nil, envdb.Fail(envdb.ErrPreflight, "read the migrations of %s: %w", r.env.Name, err).
-			WithState("nothing was changed").WithNext("correct migrations; paths are relative to the configuration's directory")
+	if err := migrationsThere(r.env); err != nil || migrations.Directory == "" {
+		return &seed.Schema{}, err
 	}
 	conn, err := postgres.Connect(ctx, r.env.Direct(), postgres.Options{App: "envdb/migrate", Pin: true})
 	if err != nil {
@@ -120,6 +118,19 @@ func (m *Manager) schemaOf(ctx context.Context, r migrating) (*seed.Schema, erro
 		return nil, postgres.Explain(err, "set up the session")
 	}
 	return seed.ReadSchema(ctx, conn, os.DirFS(migrations.Directory), migrations.Directory)
+}
+
+// migrationsThere fails if the directory of the migrations is not there.
+func migrationsThere(env config.Environment) error {
+	dir := env.Migrations().Directory
+	if dir == "" {
+		return nil
+	}
+	if _, err := os.Stat(dir); err != nil {
+		return envdb.Fail(envdb.ErrPreflight, "read the migrations of %s: %w", env.Name, err).
+			WithState("nothing was changed").WithNext("correct migrations; paths are relative to the configuration's directory")
+	}
+	return nil
 }
 
 // nothingToDo reports whether the schema is where it should be.
@@ -146,38 +157,56 @@ func (m *Manager) migrate(ctx context.Context, x *execution, r migrating, result
 	if err := r.target.Allows(envdb.OpMigrate); err != nil {
 		return err
 	}
+	x.step("migrate")
+	done, err := m.applyMigrations(ctx, x, r.env, r.env.Direct(), r.To)
+	if err != nil {
+		return err
+	}
+	result.Applied, result.Version, result.Tool = done.Applied, done.Version, done.Tool
+	x.step("check")
 	conn, err := postgres.Connect(ctx, r.env.Direct(), postgres.Options{App: x.app(), Pin: true})
 	if err != nil {
 		return err
 	}
 	defer conn.Close(context.WithoutCancel(ctx))
-	x.step("migrate")
-	migrations := r.env.Migrations()
-	var done *seed.Migrated
-	if migrations.Command != "" {
-		var set *seed.Set
-		set, err = seed.Read(seed.Spec{Command: migrations.Command, CommandDir: migrations.Dir, CommandTimeout: migrations.Timeout, Environment: r.env.Name})
-		if err == nil {
-			done, err = set.Migrate(ctx, migratingAs(conn, x.app()))
-		}
-	} else {
-		to := int64(seed.Latest)
-		if r.To != nil {
-			to = *r.To
-		}
-		done, err = seed.MigrateTo(ctx, migratingAs(conn, x.app()), os.DirFS(migrations.Directory), migrations.Directory, to)
-	}
-	if err != nil {
-		return err
-	}
-	result.Applied, result.Version, result.Tool = done.Applied, done.Version, done.Tool
-	x.facts("migrations", done.Applied, "migration_version", done.Version)
-	x.step("check")
-	scripts, err := config.ReadScripts(migrations.Checks)
+	scripts, err := config.ReadScripts(r.env.Migrations().Checks)
 	if err != nil {
 		return err
 	}
 	return m.userChecks(ctx, x, r.env, scripts, conn, `"$user", public`)
+}
+
+// applyMigrations runs the environment's migrations in a database of its server,
+// up to a version or the newest. Its sessions have ended when it returns.
+func (m *Manager) applyMigrations(ctx context.Context, x *execution, env config.Environment, url envdb.ConnString, to *int64) (*seed.Migrated, error) {
+	conn, err := postgres.Connect(ctx, url, postgres.Options{App: x.app(), Pin: true})
+	if err != nil {
+		return nil, err
+	}
+	defer conn.Close(context.WithoutCancel(ctx))
+	done, err := runMigrations(ctx, env, migratingAs(conn, x.app()), to)
+	if err != nil {
+		return nil, err
+	}
+	x.facts("migrations", done.Applied, "migration_version", done.Version)
+	return done, nil
+}
+
+// runMigrations runs the directory or the command.
+func runMigrations(ctx context.Context, env config.Environment, cfg *pgx.ConnConfig, to *int64) (*seed.Migrated, error) {
+	migrations := env.Migrations()
+	if migrations.Command != "" {
+		set, err := seed.Read(seed.Spec{Command: migrations.Command, CommandDir: migrations.Dir, CommandTimeout: migrations.Timeout, Environment: env.Name})
+		if err != nil {
+			return nil, err
+		}
+		return set.Migrate(ctx, cfg)
+	}
+	version := int64(seed.Latest)
+	if to != nil {
+		version = *to
+	}
+	return seed.MigrateTo(ctx, cfg, os.DirFS(migrations.Directory), migrations.Directory, version)
 }
 
 // back is the command that goes back to the backup.

@@ -180,13 +180,16 @@ func (m *Manager) describeBuild(p *Plan, b building, asked envdb.Point) {
 	}
 	p.Neutrality = b.neutrality()
 	p.add(fmt.Sprintf("build a dark version on %s, closed to everyone", b.where()), "load the schema and the rows")
+	b.describePreserve(p)
 	if b.harmless {
 		p.add("neutralise: subscriptions, publications, user mappings, scheduled jobs, event triggers, custom settings")
 		for _, file := range b.env.Mirror.Neutralise {
 			p.add("run " + file)
 		}
 	}
+	b.describeRemap(p)
 	p.add("build indexes and constraints; refresh materialised views; analyse", "check every object and every row count against the backup")
+	b.describeAdapting(p)
 	if !b.promote {
 		p.add("leave it dark")
 		return

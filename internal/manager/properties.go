@@ -76,6 +76,6 @@ func configured(p generation.Properties, env config.Environment) generation.Prop
 	for _, name := range slices.Sorted(maps.Keys(env.Settings)) {
 		own.Settings = append(own.Settings, generation.Setting{Name: name, Value: env.Settings[name]})
 	}
-	p.Settings = own.Over(p.Settings).Settings
+	p.Settings = withAccess(own.Over(p.Settings).Settings, env)
 	return p
 }

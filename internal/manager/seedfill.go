@@ -87,6 +87,11 @@ func (m *Manager) fillSeed(ctx context.Context, x *execution, s seeding, dark *g
 	if _, err := conn.Exec(ctx, "ANALYZE"); err != nil {
 		return postgres.Explain(err, "analyze the new version")
 	}
+	granted, err := m.grantAccess(ctx, x, s.env, conn)
+	if err != nil {
+		return err
+	}
+	result.Notes = append(result.Notes, granted...)
 	x.step("check")
 	scripts, err := config.ReadScripts(s.env.Seed.Checks)
 	if err != nil {

@@ -71,7 +71,7 @@ func (in inputs) spec(env config.Environment) (seed.Spec, error) {
 	s := env.Seed
 	spec := seed.Spec{
 		Command: s.MigrationCommand, CommandDir: in.at(s.Dir), CommandTimeout: s.MigrationTimeout,
-		Extensions: s.Extensions, Clock: in.clock, Environment: env.Name, Variables: os.LookupEnv, ConfigDigest: digestOf(s.Extensions),
+		Extensions: s.Extensions, Clock: in.clock, Environment: env.Name, Variables: os.LookupEnv, ConfigDigest: digestOf(s.Extensions, env.Access),
 	}
 	var err error
 	if spec.CommandFiles, err = in.files(s.Dir, s.MigrationInputs); err != nil {

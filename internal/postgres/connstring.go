@@ -106,3 +106,13 @@ func percentEncode(s string) string {
 	}
 	return b.String()
 }
+
+// UserName returns the role that a connection string connects as: the one it
+// names, or as in libpq the user's.
+func UserName(to envdb.ConnString) (string, error) {
+	config, err := parse(to)
+	if err != nil {
+		return "", err
+	}
+	return config.User, nil
+}

@@ -55,7 +55,7 @@ func newScene(t *testing.T, databases ...*database) *scene {
 		fmt.Fprintf(&yaml, "  %s:\n    tier: %s\n    url: file:%s.url\n", d.env, d.tier, d.env)
 		files[d.env+".url"] = s.proxy.url(d).Reveal()
 		if d.tier == envdb.ProductionCopy {
-			fmt.Fprintf(&yaml, "    mirror: {from: prod, neutralise: [neutralise.sql], checks: [check.sql]}\n")
+			fmt.Fprintf(&yaml, "    mirror: {from: prod, neutralise: [neutralise.sql], checks: [check.sql], preserve: [{table: entry, where: id %% 10 = 0}]}\n")
 		}
 	}
 	files["envdb.yaml"] = yaml.String()
