@@ -60,7 +60,7 @@ func renderVersions(w io.Writer, l *manager.VersionList) {
 		if v.Source != "" {
 			from = v.Source + " as of " + console.Time(v.Point)
 		}
-		rows = append(rows, []string{v.Name, string(v.State), string(v.Neutrality), from, console.Bytes(v.Size)})
+		rows = append(rows, []string{v.Name, string(v.State), dataState(v.Neutrality, v.Masked), from, console.Bytes(v.Size)})
 	}
 	console.Table(w, []string{"DATABASE", "STATE", "DATA IS", "FROM", "SIZE"}, rows)
 }
@@ -97,7 +97,7 @@ func renderStatus(w io.Writer, s *manager.Status) {
 		if e.DataSource != "" {
 			data = fmt.Sprintf("%s, %s", e.DataSource, console.Age(s.At.Sub(e.DataPoint)))
 		}
-		rows = append(rows, []string{e.Name, string(e.Tier), e.State, data, string(e.Neutrality), newest, strings.Join(e.Notes, "; ")})
+		rows = append(rows, []string{e.Name, string(e.Tier), e.State, data, dataState(e.Neutrality, e.Masked), newest, strings.Join(e.Notes, "; ")})
 	}
 	console.Table(w, []string{"ENVIRONMENT", "TIER", "STATE", "DATA FROM", "DATA IS", "NEWEST BACKUP", "NOTES"}, rows)
 }

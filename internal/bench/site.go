@@ -20,6 +20,8 @@ type site struct {
 	pooler *pooler
 	// bucket holds the store, if it is set; otherwise a directory does.
 	bucket *bucket
+	// mask is what the copy's mirror has more.
+	mask string
 }
 
 // sealed says whether the store is encrypted.
@@ -80,8 +82,16 @@ environments:
     url: %s
   copy:
     tier: production-copy
-    mirror: {from: prod}
-%s`, s.storeKeys(), s.bench.jobs, filepath.Join(s.dir, "home"), s.bench.source.URL(s.db.name).Reveal(), s.copyURLs())
+    mirror: {from: prod%s}
+%s`, s.storeKeys(), s.bench.jobs, filepath.Join(s.dir, "home"), s.bench.source.URL(s.db.name).Reveal(), s.maskKeys(), s.copyURLs())
+}
+
+// maskKeys says how the mirror masks, if it does.
+func (s *site) maskKeys() string {
+	if s.mask == "" {
+		return ""
+	}
+	return ", " + s.mask
 }
 
 // storeKeys says where the store is and whether it is encrypted.

@@ -122,6 +122,8 @@ type Mirror struct {
 	// absolute.
 	Neutralise []string
 	Checks     []string
+	// Mask says what is replaced on the way into the copy.
+	Mask Mask
 }
 
 // readMirror reads the section of that name.
@@ -131,6 +133,7 @@ func (d *declaration) readMirror(v value) {
 		"schedule":   func(v value) { d.Mirror.Schedule = v.cron() },
 		"neutralise": func(v value) { d.Mirror.Neutralise = v.files() },
 		"checks":     func(v value) { d.Mirror.Checks = v.files() },
+		"mask":       d.readMask,
 	})
 	v.require(seen, "from")
 	if at, found := seen["schedule"]; found {

@@ -13,7 +13,6 @@ var notInThisVersion = map[string]string{
 	"environments.*.mask":    "masking",
 
 	"environments.*.mirror.preserve": "preserved tables",
-	"environments.*.mirror.mask":     "masking",
 	"environments.*.mirror.migrate":  "migration after a mirror",
 	"environments.*.mirror.remap":    "remapping",
 	"environments.*.mirror.missed":   "daemon that could miss a schedule",

@@ -35,6 +35,8 @@ type Marker struct {
 	Point      time.Time        `json:"point,omitzero"`   // the moment of the data
 	Digest     string           `json:"digest,omitempty"` // of the inputs of a seed
 	Neutrality envdb.Neutrality `json:"neutrality,omitempty"`
+	// Masked is the digest of the rules with which the data was masked.
+	Masked string `json:"masked,omitempty"`
 
 	Run      string    `json:"run,omitempty"` // the run that built it
 	Created  time.Time `json:"created,omitzero"`

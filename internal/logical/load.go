@@ -39,6 +39,8 @@ type Loading struct {
 	SkipExtensions []string
 	// Neutralise makes the copy harmless; nil keeps it raw.
 	Neutralise *Neutralisation
+	// Mask replaces what is private; nil replaces nothing.
+	Mask *Masking
 	// MaintenanceWorkMem is set in each session, e.g. "256MB"; "" takes the
 	// server's own, or more where the server's memory is large: see
 	// roomToSort.
@@ -81,6 +83,8 @@ type Loaded struct {
 	// ChangedOptions are the class and quoted name of each object that lost
 	// secret options, e.g. `server "other"`.
 	ChangedOptions []string `json:"changed_options,omitempty"`
+	// Masked is what was masked; nil for nothing.
+	Masked *Masked `json:"masked,omitempty"`
 }
 
 // loader is one load under way.
@@ -90,6 +94,7 @@ type loader struct {
 	cat     *Catalogue
 	archive *archive.Archive
 	plan    restorePlan
+	masks   *masks // from planMasking on
 	target  target
 	roles   roleMap
 	record  record
@@ -110,7 +115,9 @@ func Load(ctx context.Context, l Loading, r ChunkReader, cat *Catalogue) (*Loade
 	if err := d.build(ctx); err != nil {
 		return nil, d.failed(ctx, err, "the database is half built; discard it")
 	}
-	return d.record.loaded(&d.copied), nil
+	loaded := d.record.loaded(&d.copied)
+	loaded.Masked = d.masked()
+	return loaded, nil
 }
 
 // failed adds what state things are in, and prefers an interruption to the
@@ -167,6 +174,7 @@ func (d *loader) build(ctx context.Context) error {
 		{"create roles", d.createRoles},
 		{"clear the template's objects", d.clearTemplate},
 		{"create schema", d.preData},
+		{"plan the masking", d.planMasking},
 		{"load", d.loadAndIndex},
 		{"grant", d.grant},
 		{"refresh materialized views", d.refresh},

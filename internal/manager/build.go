@@ -26,6 +26,8 @@ type building struct {
 	harmless bool
 	// promote makes the version live; otherwise it stays dark.
 	promote bool
+	// mask says what is replaced; nil replaces nothing.
+	mask *logical.Masking
 	// onto says that it is built on a server that is not the environment's.
 	onto bool
 }

@@ -90,6 +90,7 @@ func versionLines(versions []generation.Version) []VersionLine {
 		line := VersionLine{Name: v.Name, State: v.State, Size: v.Size}
 		if v.Marker != nil {
 			line.Source, line.Backup, line.Point, line.Neutrality = v.Marker.Source, v.Marker.Backup, v.Marker.Point, v.Marker.Neutrality
+			line.Masked = v.Marker.Masked
 		}
 		lines = append(lines, line)
 	}

@@ -24,8 +24,10 @@ type Plan struct {
 	// Live is the database that serves now, or will.
 	Live       string           `json:"live,omitempty"`
 	Neutrality envdb.Neutrality `json:"neutrality,omitempty"`
-	Steps      []string         `json:"steps"`
-	Warnings   []string         `json:"warnings,omitempty"`
+	// Masked lists what will be masked, one line for each table.
+	Masked   []string `json:"masked,omitempty"`
+	Steps    []string `json:"steps"`
+	Warnings []string `json:"warnings,omitempty"`
 }
 
 // add appends a step, and returns p.

@@ -33,14 +33,16 @@ type BuildResult struct {
 	Release   string            `json:"release,omitempty"`
 	Migration *backup.Migration `json:"migration,omitempty"`
 
-	Bytes          int64                 `json:"bytes"`
-	Tables         int                   `json:"tables"`
-	Rows           int64                 `json:"rows"`
-	ObjectsChecked int                   `json:"objects_checked"`
-	Promotion      *generation.Promotion `json:"promotion,omitempty"`
-	Notes          []string              `json:"notes,omitempty"`
-	Next           string                `json:"next,omitempty"`
-	Elapsed        time.Duration         `json:"elapsed_ns"`
+	Bytes          int64 `json:"bytes"`
+	Tables         int   `json:"tables"`
+	Rows           int64 `json:"rows"`
+	ObjectsChecked int   `json:"objects_checked"`
+	// Masked says what was masked; nil where no rules were.
+	Masked    *MaskedResult         `json:"masked,omitempty"`
+	Promotion *generation.Promotion `json:"promotion,omitempty"`
+	Notes     []string              `json:"notes,omitempty"`
+	Next      string                `json:"next,omitempty"`
+	Elapsed   time.Duration         `json:"elapsed_ns"`
 }
 
 // SwapResult is what a promote or a rollback made.
@@ -105,7 +107,9 @@ type VersionLine struct {
 	Backup     string             `json:"backup,omitempty"`
 	Point      time.Time          `json:"point,omitzero"`
 	Neutrality envdb.Neutrality   `json:"neutrality,omitempty"`
-	Size       int64              `json:"size"`
+	// Masked is the digest of the rules with which the data was masked.
+	Masked string `json:"masked,omitempty"`
+	Size   int64  `json:"size"`
 }
 
 // VersionList is the versions of an environment, live first.
@@ -128,6 +132,7 @@ type EnvironmentStatus struct {
 	DataSource string           `json:"data_source,omitempty"`
 	DataPoint  time.Time        `json:"data_point,omitzero"`
 	Neutrality envdb.Neutrality `json:"neutrality,omitempty"`
+	Masked     string           `json:"masked,omitempty"`
 	Newest     *BackupLine      `json:"newest_backup,omitempty"`
 	Backups    int              `json:"backups"`
 	Versions   []VersionLine    `json:"versions,omitempty"`

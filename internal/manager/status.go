@@ -67,6 +67,7 @@ func (m *Manager) statusOfServer(ctx context.Context, line *EnvironmentStatus) {
 		case envdb.Live:
 			line.State = "up"
 			line.DataSource, line.DataPoint, line.Neutrality = v.Source, v.Point, v.Neutrality
+			line.Masked = v.Masked
 		case envdb.Dark:
 			dark++
 		}
