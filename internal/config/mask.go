@@ -185,7 +185,7 @@ func (e entry) columnRule() mask.ColumnRule {
 // ruleName reads the name of a rule. The word null is one, whatever YAML takes
 // it for; nothing at all is not.
 func (v value) ruleName() string {
-	if n, isNull := v.plain().(*ast.NullNode); isNull && strings.EqualFold(n.GetToken().Value, "null") && n.GetToken().Origin != "" {
+	if n, isNull := v.plain().(*ast.NullNode); isNull && n.GetToken().Type == token.NullType {
 		return mask.Null
 	}
 	return v.choice("rule", mask.Names()...)

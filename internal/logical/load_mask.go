@@ -121,17 +121,18 @@ func (d *loader) insertSQL(t Table) string {
 // failingRow finds the first staged row for which an expression fails. Rows are
 // taken one by one, which is slow, and done only when one has failed.
 const failingRow = `DO $envdb$
-DECLARE staged %[1]s%%ROWTYPE; masked %[2]s.%[3]s%%TYPE; n bigint := 0;
+#variable_conflict use_column
+DECLARE "envdb staged" %[1]s%%ROWTYPE; "envdb masked" %[2]s.%[3]s%%TYPE; "envdb row" bigint := 0;
 BEGIN
-	FOR staged IN SELECT * FROM %[1]s LOOP
-		n := n + 1;
-		masked := (SELECT (
+	FOR "envdb staged" IN SELECT * FROM %[1]s LOOP
+		"envdb row" := "envdb row" + 1;
+		"envdb masked" := (SELECT (
 %[4]s
-) FROM (SELECT (staged).*) AS %[5]s);
+) FROM (SELECT ("envdb staged").*) AS %[5]s);
 	END LOOP;
 	PERFORM pg_catalog.set_config('envdb.failing_row', '', true);
 EXCEPTION WHEN OTHERS THEN
-	PERFORM pg_catalog.set_config('envdb.failing_row', n::text, true);
+	PERFORM pg_catalog.set_config('envdb.failing_row', "envdb row"::text, true);
 END $envdb$`
 
 // expressionError says which expression failed for which row, and nothing of

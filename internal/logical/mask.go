@@ -130,13 +130,13 @@ func (t Table) columnNames() []string {
 // rows are spread somewhere above them; "" stands for an expression.
 const keysQuery = `
 	WITH RECURSIVE tree(root, relid, keys) AS (
-		SELECT c.oid, c.oid, ARRAY[]::text[] FROM pg_catalog.pg_class AS c WHERE c.relkind = 'p' AND NOT c.relispartition
+		SELECT c.oid, c.oid, ARRAY[]::name[] FROM pg_catalog.pg_class AS c WHERE c.relkind = 'p' AND NOT c.relispartition
 		UNION ALL
 		SELECT t.root, i.inhrelid, t.keys || ARRAY(
-			SELECT coalesce(a.attname::text, '') FROM pg_catalog.pg_partitioned_table AS p, unnest(p.partattrs::int2[]) AS k(n)
+			SELECT coalesce(a.attname, '') FROM pg_catalog.pg_partitioned_table AS p, unnest(p.partattrs::int2[]) AS k(n)
 			LEFT JOIN pg_catalog.pg_attribute AS a ON a.attrelid = t.relid AND a.attnum = k.n AND k.n <> 0 WHERE p.partrelid = t.relid)
 		FROM tree AS t JOIN pg_catalog.pg_inherits AS i ON i.inhparent = t.relid)
-	SELECT n.nspname::text, c.relname::text, rn.nspname::text, r.relname::text, t.keys
+	SELECT n.nspname::text, c.relname::text, rn.nspname::text, r.relname::text, t.keys::text[]
 	FROM tree AS t JOIN pg_catalog.pg_class AS c ON c.oid = t.relid JOIN pg_catalog.pg_namespace AS n ON n.oid = c.relnamespace
 	JOIN pg_catalog.pg_class AS r ON r.oid = t.root JOIN pg_catalog.pg_namespace AS rn ON rn.oid = r.relnamespace
 	WHERE t.relid <> t.root`

@@ -264,10 +264,10 @@ func TestMaskingFails(t *testing.T) {
 		{"an unknown column", "tables:\n  people: {emial: email}\n", maskSecret, envdb.ErrPreflight, []string{"mask.yaml:2:12", "no column emial"}},
 		{"a rule for another type", "tables:\n  people: {id: email}\n", maskSecret, envdb.ErrPreflight, []string{"mask.yaml:2:12", "public.people.id (integer)"}},
 		{"null where it may not be", "tables:\n  people: {id: \"null\"}\n", maskSecret, envdb.ErrPreflight, []string{"NOT NULL"}},
-		{"a broken expression", "tables:\n  people: {code: {sql: left(cod, 2)}}\n", maskSecret, envdb.ErrPreflight, []string{"mask.yaml:2:12", "public.people.code", `column "cod" does not exist`}},
-		{"an expression that fails on a row", "tables:\n  people: {n: {sql: (n::int)::text}}\n", maskSecret, nil, []string{"table public.people, column n", "rule sql, mask.yaml:2:12", "row 170", "22P02"}},
+		{"a broken expression", "tables:\n  people: {code: {sql: \"left(cod, 2)\"}}\n", maskSecret, envdb.ErrPreflight, []string{"mask.yaml:2:12", "public.people.code", `column "cod" does not exist`}},
+		{"an expression that fails on a row", "tables:\n  people: {n: {sql: (n::int)::text}}\n", maskSecret, nil, []string{"table public.people, column n", "rule sql, ", "mask.yaml:2:12)", "row 170", "22P02"}},
 		{"a value that is too long", "tables:\n  people: {code: {sql: \"'longer' || code\"}}\n", maskSecret, nil, []string{"column code", "row 1 ", "value too long for type character varying(5)"}},
-		{"a collision", "tables:\n  people: {email: redact}\n  refs: empty\n", maskSecret, nil, []string{"people_email_key", "public.people", "email (redact, mask.yaml:2:12)", "unique"}},
+		{"a collision", "tables:\n  people: {email: redact}\n  refs: empty\n", maskSecret, nil, []string{"people_email_key", "public.people", "email (redact, ", "mask.yaml:2:12)", "unique"}},
 		{"a broken reference", "tables:\n  people: {email: email}\n", maskSecret, nil, []string{"refs_email_fkey", "both sides of a foreign key"}},
 	} {
 		w.write("mask.yaml", c.rules)
