@@ -64,7 +64,7 @@ func renderVersions(w io.Writer, l *manager.VersionList) {
 		if v.Digest != "" {
 			from = seededFrom(v.Digest, v.Labels)
 		}
-		rows = append(rows, []string{v.Name, string(v.State), string(v.Neutrality), from, console.Bytes(v.Size), v.Unsealed})
+		rows = append(rows, []string{v.Name, string(v.State), dataState(v.Neutrality, v.Masked), from, console.Bytes(v.Size), v.Unsealed})
 	}
 	console.Table(w, []string{"DATABASE", "STATE", "DATA IS", "FROM", "SIZE", "NOT USED, BECAUSE"}, rows)
 }
@@ -104,7 +104,7 @@ func renderStatus(w io.Writer, s *manager.Status) {
 		if e.Digest != "" {
 			data = fmt.Sprintf("%s, %s", seededFrom(e.Digest, e.Labels), console.Age(s.At.Sub(e.Seeded)))
 		}
-		rows = append(rows, []string{e.Name, string(e.Tier), e.State, data, string(e.Neutrality), newest, strings.Join(e.Notes, "; ")})
+		rows = append(rows, []string{e.Name, string(e.Tier), e.State, data, dataState(e.Neutrality, e.Masked), newest, strings.Join(e.Notes, "; ")})
 	}
 	console.Table(w, []string{"ENVIRONMENT", "TIER", "STATE", "DATA FROM", "DATA IS", "NEWEST BACKUP", "NOTES"}, rows)
 }

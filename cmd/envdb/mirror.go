@@ -107,6 +107,7 @@ func renderBuilt(w io.Writer, r *manager.BuildResult) {
 	fmt.Fprintf(w, "%s is %s as of %s: %s, %s, %s\n", r.Environment, r.Source, console.Time(r.Point), what, r.Neutrality, r.Database)
 	fmt.Fprintf(w, "  %s in %s, %s; %s checked; in %s\n",
 		console.Bytes(r.Bytes), counted(int64(r.Tables), "table"), counted(r.Rows, "row"), counted(int64(r.ObjectsChecked), "object"), console.Duration(r.Elapsed))
+	renderMasked(w, r.Masked)
 	renderCode(w, r.Release, r.Migration)
 	if r.Promotion != nil {
 		fmt.Fprintf(w, "  logins waited %s during the swap\n", console.Duration(r.Promotion.Held))

@@ -111,6 +111,7 @@ func rows() []row {
 		{"change", 1, (*bench).secondBackups},
 		{"restore", 3, (*bench).restores},
 		{"mirror", 3, (*bench).mirrors},
+		{"masking", 3, (*bench).maskings},
 		{"promote", 10, (*bench).promotes},
 		{"reset", 5, (*bench).resets},
 		{"memory", 1, (*bench).memories},

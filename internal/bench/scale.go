@@ -11,6 +11,7 @@ type scale struct {
 	accounts                   int // pgbench's scale: 100,000 accounts each
 	customers, orders          int
 	events, documents, largest int
+	persons                    int
 	space                      int64  // bytes of disk that all of it needs
 	split                      string // above this size pgcopydb splits a table
 }
@@ -18,9 +19,9 @@ type scale struct {
 // scales are those that can be chosen: full is what is published, small is
 // for who tunes, tiny for the test of this program.
 var scales = map[string]scale{
-	"full":  {"full", 100, 1_000_000, 3_000_000, 12_400_000, 2_000_000, 2_000, 30 << 30, "500MB"},
-	"small": {"small", 10, 100_000, 300_000, 1_240_000, 200_000, 300, 8 << 30, "50MB"},
-	"tiny":  {"tiny", 1, 2_000, 6_000, 25_000, 2_000, 20, 2 << 30, "1MB"},
+	"full":  {"full", 100, 1_000_000, 3_000_000, 12_400_000, 2_000_000, 2_000, 3_000_000, 36 << 30, "500MB"},
+	"small": {"small", 10, 100_000, 300_000, 1_240_000, 200_000, 300, 300_000, 9 << 30, "50MB"},
+	"tiny":  {"tiny", 1, 2_000, 6_000, 25_000, 2_000, 20, 3_000, 2 << 30, "1MB"},
 }
 
 // database is one of the databases that are measured.
@@ -112,5 +113,5 @@ func (s scale) desk() database {
 
 // databases returns all of them.
 func (s scale) databases() []database {
-	return []database{s.shop(), s.log(), s.archive(), s.albums(), s.desk()}
+	return []database{s.shop(), s.log(), s.archive(), s.albums(), s.people(), s.desk()}
 }

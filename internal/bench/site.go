@@ -24,6 +24,8 @@ type site struct {
 	configured string
 	// bucket holds the store, if it is set; otherwise a directory does.
 	bucket *bucket
+	// mask is what the copy's mirror has more.
+	mask string
 }
 
 // sealed says whether the store is encrypted.
@@ -84,9 +86,17 @@ environments:
     url: %s
   copy:
     tier: production-copy
-    mirror: {from: prod}
+    mirror: {from: prod%s}
     %s
-%s`, s.storeKeys(), s.bench.jobs, filepath.Join(s.dir, "home"), s.bench.source.URL(s.db.name).Reveal(), cmp.Or(s.configured, "baseline: off"), s.copyURLs())
+%s`, s.storeKeys(), s.bench.jobs, filepath.Join(s.dir, "home"), s.bench.source.URL(s.db.name).Reveal(), s.maskKeys(), cmp.Or(s.configured, "baseline: off"), s.copyURLs())
+}
+
+// maskKeys says how the mirror masks, if it does.
+func (s *site) maskKeys() string {
+	if s.mask == "" {
+		return ""
+	}
+	return ", " + s.mask
 }
 
 // storeKeys says where the store is and whether it is encrypted.

@@ -30,6 +30,7 @@ type Config struct {
 	store        storeDeclaration
 	environments []*declaration
 	get          lookup
+	shown        func(path string) string
 }
 
 // Load reads the file at path, or the first one of the usual places if path is
@@ -65,7 +66,7 @@ func (l Loader) parse(path string, content []byte, flags *pflag.FlagSet) (*Confi
 	if err != nil {
 		return nil, err
 	}
-	c := &Config{Path: abs, Jobs: defaultJobs(), Home: l.defaultHome(), store: storeDeclaration{dir: doc.dir}, get: l.lookup}
+	c := &Config{Path: abs, Jobs: defaultJobs(), Home: l.defaultHome(), store: storeDeclaration{dir: doc.dir}, get: l.lookup, shown: l.shown}
 	c.read(root)
 	if len(doc.faults) > 0 {
 		return nil, doc.faults.problem(envdb.ErrMisuse)
@@ -196,7 +197,7 @@ func (c *Config) variables() map[string]bool {
 	}
 	add(c.store.url, c.store.endpoint, c.store.region, c.store.singleWriter, c.store.identity)
 	for _, d := range c.environments {
-		add(d.url, d.directURL, d.pooler, d.maintenanceDB, d.poolerDatabase)
+		add(d.url, d.directURL, d.pooler, d.maintenanceDB, d.poolerDatabase, d.maskSecret)
 		add(slices.Collect(maps.Values(d.settings))...)
 		add(d.remap.texts()...)
 	}

@@ -67,9 +67,9 @@ func (a anchorFinder) Visit(n ast.Node) ast.Visitor {
 func (d *document) syntax(err error) error {
 	var at yaml.Error
 	if !errors.As(err, &at) || at.GetToken() == nil {
-		return envdb.Fail(envdb.ErrMisuse, "%s: %s", d.name, mask(err.Error())).WithNext("correct the file")
+		return envdb.Fail(envdb.ErrMisuse, "%s: %s", d.name, redact(err.Error())).WithNext("correct the file")
 	}
-	d.fault(at.GetToken().Position, "", "%s", mask(strings.ReplaceAll(at.GetMessage(), "\t", `\t`)))
+	d.fault(at.GetToken().Position, "", "%s", redact(strings.ReplaceAll(at.GetMessage(), "\t", `\t`)))
 	return d.faults.problem(envdb.ErrMisuse)
 }
 

@@ -89,6 +89,7 @@ type declaration struct {
 	maintenanceDB, poolerDatabase text
 	settings                      map[string]text
 	from                          value // of the mirror
+	maskSecret                    text
 	seed                          value
 	access, migrate               value
 	remap                         remapDeclaration

@@ -83,8 +83,8 @@ var secrets = []*regexp.Regexp{
 // byReference matches a value that names a secret without holding it.
 var byReference = regexp.MustCompile(`^["']?(env:|file:|\$\{)`)
 
-// mask hides what may be a password in text.
-func mask(text string) string {
+// redact hides what may be a password in text.
+func redact(text string) string {
 	for _, form := range secrets {
 		text = form.ReplaceAllStringFunc(text, func(found string) string {
 			groups := form.FindStringSubmatch(found)
@@ -105,7 +105,7 @@ func excerpt(lines []string, line, column int, hint string) string {
 	var b strings.Builder
 	for n := max(1, line-1); n <= line; n++ {
 		if n == line || strings.TrimSpace(lines[n-1]) != "" {
-			fmt.Fprintf(&b, "%6d | %s\n", n, mask(lines[n-1]))
+			fmt.Fprintf(&b, "%6d | %s\n", n, redact(lines[n-1]))
 		}
 	}
 	fmt.Fprintf(&b, "       | %s^", pad(lines[line-1], column))
@@ -127,5 +127,5 @@ func pad(line string, column int) string {
 			return r
 		}
 		return ' '
-	}, mask(string(before)))
+	}, redact(string(before)))
 }

@@ -129,6 +129,8 @@ type Mirror struct {
 	// Migrate runs the migrations of the environment's seed in a copy before it
 	// is live: its code may be ahead of the source's.
 	Migrate bool
+	// Mask says what is replaced on the way into the copy.
+	Mask Mask
 }
 
 // readMirror reads the section of that name.
@@ -141,6 +143,7 @@ func (d *declaration) readMirror(v value) {
 		"preserve":   func(v value) { d.Mirror.Preserve = v.preserved() },
 		"remap":      d.readRemap,
 		"migrate":    func(v value) { d.migrate, d.Mirror.Migrate = v, v.boolean() },
+		"mask":       d.readMask,
 	})
 	v.require(seen, "from")
 	if at, found := seen["schedule"]; found {

@@ -2,7 +2,7 @@ package config
 
 // notInThisVersion holds the keys that the design knows and this version does
 // not act on. To accept one silently would be worse than to refuse it: who
-// writes mask: believes that what is masked.
+// writes preserve: believes that it preserves.
 var notInThisVersion = map[string]string{
 	"drills":    "drills (rehearsed restores)",
 	"variables": "comparison of variables",
@@ -10,7 +10,6 @@ var notInThisVersion = map[string]string{
 	"environments.*.ttl":  "expiry of environments",
 	"environments.*.mask": "masking",
 
-	"environments.*.mirror.mask":   "masking",
 	"environments.*.mirror.missed": "daemon that could miss a schedule",
 
 	"environments.*.backup.base":   "physical backups",

@@ -104,6 +104,7 @@ type Completion struct {
 	Neutrality envdb.Neutrality
 	Digest     string    // if not known before
 	Point      time.Time // if not known before
+	Masked     string    // the digest of the rules, of masked data
 	Carried    *Properties
 	Labels     map[string]string
 }
@@ -118,6 +119,9 @@ func (c Completion) apply(m Marker) Marker {
 	}
 	if !c.Point.IsZero() {
 		m.Point = c.Point.UTC()
+	}
+	if c.Masked != "" {
+		m.Masked = c.Masked
 	}
 	if c.Carried != nil {
 		m.Carried = c.Carried

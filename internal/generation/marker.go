@@ -37,6 +37,8 @@ type Marker struct {
 	// Labels are what a person or CI noted of the version.
 	Labels     map[string]string `json:"labels,omitempty"`
 	Neutrality envdb.Neutrality  `json:"neutrality,omitempty"`
+	// Masked is the digest of the rules with which the data was masked.
+	Masked string `json:"masked,omitempty"`
 
 	Run      string    `json:"run,omitempty"` // the run that built it
 	Created  time.Time `json:"created,omitzero"`

@@ -27,7 +27,7 @@ const (
 // It goes through functions that every role may call, because pg_largeobject
 // itself may not be written to.
 func (d *loader) planLargeObjects(ctx context.Context) ([]*step, error) {
-	if d.cat.LargeObjects.Count == 0 {
+	if d.cat.LargeObjects.Count == 0 || d.masks.omitLarge() {
 		return nil, nil
 	}
 	create := &step{name: "create large objects", run: d.createLargeObjects}

@@ -41,6 +41,8 @@ type Loading struct {
 	Neutralise *Neutralisation
 	// Own is what the environment has of its own.
 	Own Own
+	// Mask replaces what is private; nil replaces nothing.
+	Mask *Masking
 	// MaintenanceWorkMem is set in each session, e.g. "256MB"; "" takes the
 	// server's own, or more where the server's memory is large: see
 	// roomToSort.
@@ -91,6 +93,8 @@ type Loaded struct {
 	// Remapped are the class and quoted name of each object whose options were
 	// set, e.g. `server "other"`.
 	Remapped []string `json:"remapped,omitempty"`
+	// Masked is what was masked; nil for nothing.
+	Masked *Masked `json:"masked,omitempty"`
 }
 
 // loader is one load under way.
@@ -100,6 +104,7 @@ type loader struct {
 	cat     *Catalogue
 	archive *archive.Archive
 	plan    restorePlan
+	masks   *masks // from planMasking on
 	target  target
 	roles   roleMap
 	record  record
@@ -123,7 +128,9 @@ func Load(ctx context.Context, l Loading, r ChunkReader, cat *Catalogue) (*Loade
 	if err := d.build(ctx); err != nil {
 		return nil, d.failed(ctx, err, "the database is half built; discard it")
 	}
-	return d.record.loaded(&d.copied), nil
+	loaded := d.record.loaded(&d.copied)
+	loaded.Masked = d.masked()
+	return loaded, nil
 }
 
 // failed adds what state things are in, and prefers an interruption to the
@@ -184,6 +191,7 @@ func (d *loader) build(ctx context.Context) error {
 		{"clear the template's objects", d.clearTemplate},
 		{"create schema", d.preData},
 		{"compare preserved tables", d.comparePreserved},
+		{"plan the masking", d.planMasking},
 		{"load", d.loadAndIndex},
 		{"grant", d.grant},
 		{"refresh materialized views", d.refresh},

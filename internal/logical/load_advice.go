@@ -27,6 +27,10 @@ func (d *loader) refused(e archive.Entry, err error) error {
 		return why
 	}
 	explained := entryError(e, err)
+	if why := d.collides(e, err); why != "" {
+		return envdb.Fail(nil, "%w: %s", explained, why).
+			WithNext("use a rule whose masks are unique (hash, email, uuid, number), and the same rule on both sides of a foreign key")
+	}
 	_, next := envdb.Advice(explained)
 	object := strings.ToLower(e.Type) + " " + strings.TrimPrefix(e.String(), e.Type+" ")
 	switch {
@@ -46,6 +50,22 @@ func (d *loader) refused(e archive.Entry, err error) error {
 		next = fmt.Sprintf("look at %s on the source: correct it there and take a new backup, or change this server so that it accepts it", object)
 	}
 	return envdb.Fail(nil, "%w", explained).WithNext("%s", next)
+}
+
+// collides says of an index or a constraint that masked rows do not satisfy
+// which columns are masked; "" for any other error.
+func (d *loader) collides(e archive.Entry, err error) string {
+	if !builds(e) || !hasCode(err, codeUnique, codeForeignKey, codeCheck, codeExclusion) {
+		return ""
+	}
+	for _, id := range e.DependsOn {
+		if of, ok := d.plan.byID[id]; ok {
+			if columns := d.masks.maskedColumns(of.Schema, of.Tag); columns != "" {
+				return fmt.Sprintf("the masked rows of %s.%s do not satisfy it; masked are %s", of.Schema, of.Tag, columns)
+			}
+		}
+	}
+	return ""
 }
 
 // ownerLacks says what to do for an object that is made or filled with the

@@ -25,9 +25,10 @@ func (d *loader) planRows(g *graph) error {
 	var ofExtensions []Table
 	division := d.newDivision(g)
 	for _, t := range d.cat.Tables {
-		if t.SchemaOnly || d.skipsExtension(t.Extension) || d.givesWay(t) {
+		if t.SchemaOnly || d.skipsExtension(t.Extension) || d.givesWay(t) || d.masks.empties(t) {
 			continue
 		}
+		t = d.masks.routed(t)
 		if t.Extension != "" {
 			ofExtensions = append(ofExtensions, t)
 			continue
@@ -105,6 +106,9 @@ func (t Table) sql() string {
 
 // copyPortion loads a portion of a table.
 func (d *loader) copyPortion(ctx context.Context, s *session, p portion) error {
+	if d.staged(p.table) {
+		return d.copyStaged(ctx, s, p)
+	}
 	if !p.frozen {
 		return d.copyIn(ctx, s, p.table, p.refs, "")
 	}
@@ -123,13 +127,32 @@ func (d *loader) copyPortion(ctx context.Context, s *session, p portion) error {
 
 // copyIn loads a run of chunks into a table by one COPY with further options.
 func (d *loader) copyIn(ctx context.Context, s *session, t Table, refs []backup.Ref, options string) error {
+	return d.copyTo(ctx, s, t, refs, copyInSQL(t, options))
+}
+
+// copyTo loads a run of a table's chunks by a COPY, masked if they are to be.
+func (d *loader) copyTo(ctx context.Context, s *session, t Table, refs []backup.Ref, sql string) error {
 	chunks := &chunkStream{ctx: ctx, reader: d.reader, runs: backup.Runs(refs, runMost), most: readAhead / int64(d.Jobs), free: s.memory}
-	tag, err := s.conn.PgConn().CopyFrom(ctx, &counted{framed(chunks, t.Format), d}, copyInSQL(t, options))
+	var rows io.Reader = &counted{framed(chunks, t.Format), d}
+	masked := d.maskedStream(t, refs, chunks)
+	if masked != nil {
+		rows = framed(masked, t.Format)
+	}
+	tag, err := s.conn.PgConn().CopyFrom(ctx, rows, sql)
 	if fetch := chunks.finish(); fetch != nil {
 		// The server only says that the client gave up.
 		return fmt.Errorf("load %s: %w", t.title(), fetch)
 	}
 	s.memory = chunks.memory()
+	if masked != nil {
+		if failed := masked.Err(); failed != nil {
+			return failed
+		}
+		if err != nil {
+			return d.copyError(t, err)
+		}
+		masked.Finish()
+	}
 	if err != nil {
 		return stepError("load "+t.title(), err)
 	}

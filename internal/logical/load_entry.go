@@ -19,6 +19,9 @@ const (
 	codeUndefinedObject   = "42704"
 	codeUndefinedFunction = "42883"
 	codeForeignKey        = "23503"
+	codeUnique            = "23505"
+	codeCheck             = "23514"
+	codeExclusion         = "23P01"
 )
 
 // deadlockTries is how often a statement is tried that the server chose as the

@@ -47,6 +47,10 @@ func (d *loader) newDivision(g *graph) division {
 	bytes := map[int]int64{}
 	var effort int64
 	for _, t := range d.cat.Tables {
+		if d.masks.empties(t) {
+			continue
+		}
+		t = d.masks.routed(t)
 		effort += t.Bytes
 		for _, id := range g.fedBy(t) {
 			bytes[id] += t.Bytes

@@ -11,9 +11,6 @@ import (
 	"github.com/envdb/envdb/internal/logical/archive"
 )
 
-// codeUnique is what a unique index says of a row that is there twice.
-const codeUnique = "23505"
-
 // hasServerCode reports whether a server answered with an error of its own.
 func hasServerCode(err error) bool { return errors.As(err, new(*pgconn.PgError)) }
 

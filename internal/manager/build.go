@@ -29,6 +29,8 @@ type building struct {
 	// baseline leaves a sealed copy for reset, in place of the one before: the
 	// version is what the environment is filled with, not its own past.
 	baseline bool
+	// mask says what is replaced; nil replaces nothing.
+	mask *logical.Masking
 	// onto says that it is built on a server that is not the environment's.
 	onto bool
 }

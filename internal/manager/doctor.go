@@ -205,6 +205,12 @@ func (m *Manager) examineTarget(ctx context.Context, env config.Environment, d *
 		d.trouble(env.Name, err)
 		return
 	}
+	if _, err := m.masking(env); errors.Is(err, config.ErrUnset) {
+		d.add(env.Name, Caution, "%v", err).Next = "set it where this environment is mirrored into"
+	} else if err != nil {
+		d.trouble(env.Name, err)
+		return
+	}
 	d.add(env.Name, Fine, "can be mirrored into from %s", env.Mirror.From)
 }
 

@@ -91,6 +91,7 @@ func versionLines(versions []generation.Version) []VersionLine {
 		if v.Marker != nil {
 			line.Source, line.Backup, line.Point, line.Neutrality = v.Marker.Source, v.Marker.Backup, v.Marker.Point, v.Marker.Neutrality
 			line.Digest, line.Labels, line.Created = v.Marker.Digest, v.Marker.Labels, v.Marker.Created
+			line.Masked = v.Marker.Masked
 		}
 		lines = append(lines, line)
 	}

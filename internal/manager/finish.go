@@ -29,6 +29,10 @@ func (m *Manager) finish(ctx context.Context, x *execution, g *generation.Genera
 		// It speaks of the version; a person wants to know of what is live.
 		return nil, envdb.Fail(nil, "%w", err).WithState("%s is as it was", b.env.Name)
 	}
+	masked, err := m.scan(ctx, x, b, dark, loaded)
+	if err != nil {
+		return nil, b.untouched(err)
+	}
 	x.step("check")
 	checked, err := m.check(ctx, x, b, dark, catalogue, loaded)
 	if err != nil {
@@ -41,7 +45,7 @@ func (m *Manager) finish(ctx context.Context, x *execution, g *generation.Genera
 	result := &BuildResult{
 		Run: x.id(), Environment: b.env.Name, Source: b.source, Backup: b.backup.ID(), Point: catalogue.Point, Neutrality: b.neutralityOf(catalogue),
 		Release: catalogue.Release, Migration: catalogue.Migration, Database: dark.Name, Dark: !b.promote, Bytes: loaded.Bytes, Tables: len(catalogue.Tables), Rows: loaded.Rows,
-		ObjectsChecked: checked, Notes: slices.Concat(loaded.Notes, loaded.Neutralised, adapted),
+		ObjectsChecked: checked, Masked: masked, Notes: slices.Concat(loaded.Notes, loaded.Neutralised, adapted),
 	}
 	x.facts("rows", loaded.Rows, "bytes", loaded.Bytes, "objects_checked", checked)
 	source, notes, err := m.carried(ctx, x, b, catalogue)
@@ -49,7 +53,7 @@ func (m *Manager) finish(ctx context.Context, x *execution, g *generation.Genera
 		return nil, err
 	}
 	result.Notes = append(result.Notes, notes...)
-	completion := generation.Completion{Neutrality: result.Neutrality, Carried: &source}
+	completion := generation.Completion{Neutrality: result.Neutrality, Masked: b.maskedWith(catalogue), Carried: &source}
 	if !b.promote {
 		result.Next = darkNext(b, dark)
 		_, err := g.Complete(ctx, b.target, b.operation, dark.Name, completion)
@@ -100,7 +104,7 @@ func darkNext(b building, dark *generation.Dark) string {
 func (m *Manager) loading(x *execution, b building, dark *generation.Dark) (logical.Loading, error) {
 	l := logical.Loading{
 		URL: dark.URL, App: x.app(), Jobs: m.jobs(b.env), Roles: logical.RolePolicy(b.env.Roles),
-		SkipExtensions: b.env.SkipExtensions, Log: x.log, Report: x.report,
+		SkipExtensions: b.env.SkipExtensions, Mask: b.mask, Log: x.log, Report: x.report,
 	}
 	if !b.harmless {
 		return l, nil

@@ -104,6 +104,9 @@ func (m *Manager) planMirror(ctx context.Context, repository *backup.Repository,
 	}
 	p := &Plan{Operation: envdb.OpMirror, Environment: env.Name, Source: source.Name}
 	b := building{operation: envdb.OpMirror, env: env, target: target, source: source.Name, harmless: source.Tier == envdb.Production || source.Protected(), promote: !req.Dark, baseline: !req.Dark}
+	if b.mask, err = m.masking(env); err != nil {
+		return nil, err
+	}
 	p.TakesBackup, err = m.needsBackup(ctx, repository, req)
 	if err != nil {
 		return nil, err
@@ -180,6 +183,7 @@ func (m *Manager) describeBuild(p *Plan, b building, asked envdb.Point) {
 	}
 	p.Neutrality = b.neutrality()
 	p.add(fmt.Sprintf("build a dark version on %s, closed to everyone", b.where()), "load the schema and the rows")
+	describeMasking(p, b)
 	b.describePreserve(p)
 	if b.harmless {
 		p.add("neutralise: subscriptions, publications, user mappings, scheduled jobs, event triggers, custom settings")

@@ -28,8 +28,10 @@ type Plan struct {
 	// takes most; Peak are the parts of it. What comes is an estimate.
 	PeakBytes int64      `json:"peak_bytes,omitempty"`
 	Peak      []DiskPart `json:"peak,omitempty"`
-	Steps     []string   `json:"steps"`
-	Warnings  []string   `json:"warnings,omitempty"`
+	// Masked lists what will be masked, one line for each table.
+	Masked   []string `json:"masked,omitempty"`
+	Steps    []string `json:"steps"`
+	Warnings []string `json:"warnings,omitempty"`
 }
 
 // add appends a step, and returns p.

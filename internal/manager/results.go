@@ -33,14 +33,16 @@ type BuildResult struct {
 	Release   string            `json:"release,omitempty"`
 	Migration *backup.Migration `json:"migration,omitempty"`
 
-	Bytes          int64                 `json:"bytes"`
-	Tables         int                   `json:"tables"`
-	Rows           int64                 `json:"rows"`
-	ObjectsChecked int                   `json:"objects_checked"`
-	Promotion      *generation.Promotion `json:"promotion,omitempty"`
-	Notes          []string              `json:"notes,omitempty"`
-	Next           string                `json:"next,omitempty"`
-	Elapsed        time.Duration         `json:"elapsed_ns"`
+	Bytes          int64 `json:"bytes"`
+	Tables         int   `json:"tables"`
+	Rows           int64 `json:"rows"`
+	ObjectsChecked int   `json:"objects_checked"`
+	// Masked says what was masked; nil where no rules were.
+	Masked    *MaskedResult         `json:"masked,omitempty"`
+	Promotion *generation.Promotion `json:"promotion,omitempty"`
+	Notes     []string              `json:"notes,omitempty"`
+	Next      string                `json:"next,omitempty"`
+	Elapsed   time.Duration         `json:"elapsed_ns"`
 }
 
 // SwapResult is what a promote or a rollback made.
@@ -109,7 +111,9 @@ type VersionLine struct {
 	Digest  string            `json:"digest,omitempty"`
 	Labels  map[string]string `json:"labels,omitempty"`
 	Created time.Time         `json:"created,omitzero"`
-	Size    int64             `json:"size"`
+	// Masked is the digest of the rules with which the data was masked.
+	Masked string `json:"masked,omitempty"`
+	Size   int64  `json:"size"`
 	// Unsealed says why a baseline or a spare is of no use.
 	Unsealed string `json:"unsealed,omitempty"`
 }
@@ -139,6 +143,7 @@ type EnvironmentStatus struct {
 	Digest   string            `json:"digest,omitempty"`
 	Labels   map[string]string `json:"labels,omitempty"`
 	Seeded   time.Time         `json:"seeded,omitzero"`
+	Masked   string            `json:"masked,omitempty"`
 	Newest   *BackupLine       `json:"newest_backup,omitempty"`
 	Backups  int               `json:"backups"`
 	Versions []VersionLine     `json:"versions,omitempty"`

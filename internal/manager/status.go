@@ -75,6 +75,7 @@ func (m *Manager) statusOfServer(ctx context.Context, line *EnvironmentStatus) {
 			if v.Digest != "" {
 				line.Digest, line.Labels, line.Seeded = v.Digest, v.Labels, v.Created
 			}
+			line.Masked = v.Masked
 		case envdb.Dark:
 			dark++
 		}
