@@ -7,7 +7,6 @@ var notInThisVersion = map[string]string{
 	"drills":    "drills (rehearsed restores)",
 	"variables": "comparison of variables",
 
-	"environments.*.ttl":     "expiry of environments",
 	"environments.*.access":  "management of access",
 	"environments.*.migrate": "migration after a mirror",
 	"environments.*.mask":    "masking",

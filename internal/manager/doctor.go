@@ -10,6 +10,7 @@ import (
 	"github.com/envdb/envdb"
 	"github.com/envdb/envdb/backup"
 	"github.com/envdb/envdb/internal/config"
+	"github.com/envdb/envdb/internal/ledger"
 	"github.com/envdb/envdb/internal/logical"
 	"github.com/envdb/envdb/internal/postgres"
 )
@@ -88,10 +89,16 @@ func (m *Manager) Doctor(ctx context.Context, store envdb.Store, req DoctorReque
 	if repository != nil {
 		examineAttic(ctx, store, req.Clean, d)
 	}
-	for _, name := range m.config.Names() {
+	known, records, unknown := m.known(ctx)
+	if unknown != nil && repository != nil {
+		d.trouble("store", unknown)
+	}
+	for _, env := range known {
+		name := env.Name
 		if err := ctx.Err(); err != nil {
 			return d, context.Cause(ctx)
 		}
+		m.examineRecord(records[name], d)
 		m.examineServer(ctx, name, d)
 		if repository != nil {
 			m.examineBackups(ctx, repository, name, d)
@@ -101,6 +108,24 @@ func (m *Manager) Doctor(ctx context.Context, store envdb.Store, req DoctorReque
 		}
 	}
 	return d, d.Err()
+}
+
+// examineRecord says what runs that died left undone of an environment that was
+// created, or that hibernates.
+func (m *Manager) examineRecord(record *ledger.Environment, d *Diagnosis) {
+	if record == nil {
+		return
+	}
+	if i := record.Instance; i != nil && !i.Destroying.IsZero() {
+		d.add(record.Name, Caution, "destroying it was begun").Next = "envdb destroy " + record.Name + " --confirm " + record.Name
+	} else if i != nil && i.Ready.IsZero() {
+		d.add(record.Name, Caution, "creating it was begun").Next = "envdb create " + record.Name
+	}
+	if h := record.Hibernation; h != nil && h.Backup == "" {
+		d.add(record.Name, Caution, "its hibernation was not finished").Next = "envdb wake " + record.Name
+	} else if h != nil {
+		d.add(record.Name, Fine, "hibernates as backup %s", h.Backup)
+	}
 }
 
 func (m *Manager) examineServer(ctx context.Context, name string, d *Diagnosis) {
