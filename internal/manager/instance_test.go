@@ -103,6 +103,7 @@ func TestCreateUseDestroy(t *testing.T) {
 	w.mirror("prod", "prod-copy")
 	old := w.backup("prod-copy")
 	prod.exec(t, "UPDATE t SET who = 'prod, later'")
+	w.backup("prod")
 	w.mirror("prod", "prod-copy")
 	w.backup("prod-copy")
 
