@@ -87,14 +87,19 @@ func hibernating(record *ledger.Environment) error {
 		WithState("nothing was changed").WithNext("envdb wake %s", record.Name)
 }
 
+// recordsPatience is how long a list waits for a store, which it can do without.
+const recordsPatience = 10 * time.Second
+
 // known are the environments to look at: those of the configuration in its
 // order, then those that were created, with their records. The error says why
 // the latter are not known; the former are returned all the same.
 func (m *Manager) known(ctx context.Context) ([]config.Environment, map[string]*ledger.Environment, error) {
 	all := m.config.Environments()
-	records, err := m.ledger.Environments(ctx)
-	if isNotFound(err) && len(m.config.Patterns()) == 0 {
-		err = nil // there is no store yet, and nothing to miss in it
+	brief, cancel := context.WithTimeout(ctx, recordsPatience)
+	defer cancel()
+	records, err := m.ledger.Environments(brief)
+	if len(m.config.Patterns()) == 0 {
+		err = nil // none was created
 	}
 	byName := map[string]*ledger.Environment{}
 	for i, record := range records {

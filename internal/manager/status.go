@@ -21,12 +21,12 @@ const statusReaders = 8
 // wrong.
 func (m *Manager) Status(ctx context.Context) (*Status, error) {
 	s := &Status{At: m.now().UTC()}
+	repository, storeErr := m.open(ctx)
 	known, records, unknown := m.known(ctx)
 	s.Environments = make([]EnvironmentStatus, len(known))
 	if unknown != nil {
 		s.Unknown = unknown.Error()
 	}
-	repository, storeErr := m.open(ctx)
 	group, ctx := errgroup.WithContext(ctx)
 	group.SetLimit(statusReaders)
 	for i, env := range known {
