@@ -16,10 +16,10 @@ import (
 // environment whose name it matches, each with a database of its own. What the
 // star stands for takes the place of {name} in the pattern's URL.
 //
-// Two names never get one database. A word of small letters, digits and hyphens
-// becomes itself with underscores for hyphens; any other, and one that would be
-// too long, ends in eight hexadecimal digits of its hash, and so does one that
-// ends so by itself.
+// Two names never get one database. A word of small letters, digits, dots and
+// hyphens becomes itself with underscores for hyphens; any other, and one that
+// would be too long, ends in eight hexadecimal digits of its hash, and so does
+// one that ends so by itself.
 
 // nameMark is what stands in the URL of a pattern for the star of its name.
 const nameMark = "{name}"
@@ -34,7 +34,7 @@ const (
 var (
 	// marked is nameMark; behind a $ it is a variable of that name.
 	marked     = regexp.MustCompile(`\$*\{name\}`)
-	plainWord  = regexp.MustCompile(`^[a-z0-9-]+$`)
+	plainWord  = regexp.MustCompile(`^[a-z0-9.-]+$`)
 	hashedWord = regexp.MustCompile(`-[0-9a-f]{8}$`)
 )
 
@@ -134,7 +134,7 @@ func roomIn(filled func(word string) string) (room int, wrong string) {
 func databaseWord(stands string, room int) string {
 	word := strings.Map(func(r rune) rune {
 		switch {
-		case 'a' <= r && r <= 'z', '0' <= r && r <= '9':
+		case 'a' <= r && r <= 'z', '0' <= r && r <= '9', r == '.':
 			return r
 		case 'A' <= r && r <= 'Z':
 			return r + ('a' - 'A')

@@ -38,7 +38,7 @@ func TestPatterns(t *testing.T) {
 		"test-1":         {"test-*", "postgres://app:a{name}b@localhost:5433/test_1?sslmode=disable"},
 		"test-big-job":   {"test-big-*", "postgres://localhost/big_job"},
 		"test-big-":      {"test-*", "postgres://app:a{name}b@localhost:5433/test_big_?sslmode=disable"},
-		"release-12":     {"release-*", "postgres://localhost/r_12"},
+		"release-1.2":    {"release-*", "postgres://localhost/r_1.2"},
 		"test-declared":  {"", "postgres://localhost/declared"},
 		"literal":        {"", "postgres://localhost/{name}"},
 	} {
@@ -55,10 +55,10 @@ func TestPatterns(t *testing.T) {
 	if err != nil || env.TTL != 7*envdb.Day || env.Idle != 48*time.Hour || env.Labels["team"] != "core" || env.Tier != envdb.Test || env.Jobs != c.Jobs {
 		t.Errorf("test-x is %+v, %v", env, err)
 	}
-	big, err := c.Environment("test-big-a.b")
+	big, err := c.Environment("test-big-a_b")
 	word, _ := strings.CutPrefix(big.URL.Reveal(), "postgres://localhost/big_")
 	if err != nil || big.DirectURL.Reveal() != "host=db dbname=big_"+word || big.MaintenanceDB != "m_"+word || big.Pooler.Database != "p_"+word {
-		t.Errorf("test-big-a.b is %+v, %v", big, err)
+		t.Errorf("test-big-a_b is %+v, %v", big, err)
 	}
 }
 

@@ -172,6 +172,28 @@ func TestKilledHibernate(t *testing.T) {
 	}
 }
 
+// Ctrl-C brings back what a hibernation took out of service.
+func TestInterruptedHibernate(t *testing.T) {
+	t.Parallel()
+	s := newScene(t, plan{noMirror: true})
+	s.run(t, 0, "restore", "staging@latest")
+	want := s.staging.content(t)
+	for _, step := range []string{"retire", "copy", "verify"} {
+		c := s.start(t, "hibernate", "staging", "--confirm", "staging")
+		c.reaches(step)
+		c.interrupt()
+		if code := c.wait(); code != 5 && code != 0 {
+			t.Errorf("at %s it ended with %d:\n%s", step, code, c.said())
+		} else if code == 0 {
+			s.run(t, 0, "wake", "staging") // it was too late
+		}
+		same(t, "interrupted at "+step, s.staging.content(t), want)
+		if e := s.record(t, "staging"); e != nil {
+			t.Errorf("interrupted at %s, and the record is %+v", step, e)
+		}
+	}
+}
+
 // Whenever a wake-up dies, the next one brings the environment back.
 func TestKilledWake(t *testing.T) {
 	t.Parallel()

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/envdb/envdb"
@@ -89,6 +90,7 @@ func (m *Manager) Doctor(ctx context.Context, store envdb.Store, req DoctorReque
 	if repository != nil {
 		examineAttic(ctx, store, req.Clean, d)
 	}
+	m.examinePatterns(d)
 	known, records, unknown := m.known(ctx)
 	if unknown != nil && repository != nil {
 		d.trouble("store", unknown)
@@ -108,6 +110,23 @@ func (m *Manager) Doctor(ctx context.Context, store envdb.Store, req DoctorReque
 		}
 	}
 	return d, d.Err()
+}
+
+// examinePatterns says of which patterns environments can be created from here,
+// as far as the configuration tells.
+func (m *Manager) examinePatterns(d *Diagnosis) {
+	for _, pattern := range m.config.Patterns() {
+		sample := strings.Replace(pattern.Name, "*", "doctor", 1)
+		env, err := m.config.Environment(sample)
+		switch {
+		case errors.Is(err, config.ErrUnset):
+			d.add(pattern.Name, Caution, "%v", err).Next = "set it where environments of it are created or used"
+		case err != nil:
+			d.trouble(pattern.Name, err)
+		default:
+			d.add(pattern.Name, Fine, "a pattern: %s would be %s", sample, env.URL)
+		}
+	}
 }
 
 // examineRecord says what runs that died left undone of an environment that was

@@ -107,15 +107,15 @@ func TestCreateUseDestroy(t *testing.T) {
 	w.mirror("prod", "prod-copy")
 	w.backup("prod-copy")
 
-	hotfix := releases.one("1-2")
+	hotfix := releases.one("1.2")
 	_, err := w.Backup(t.Context(), manager.BackupRequest{Environment: hotfix.name})
-	wants(t, err, envdb.ErrNotFound, `no environment "release-1-2" yet`, "envdb create release-1-2", "nothing was changed")
+	wants(t, err, envdb.ErrNotFound, `no environment "release-1.2" yet`, "envdb create release-1.2", "nothing was changed")
 	_, err = w.Mirror(t.Context(), mirrorRequest("prod", hotfix.name))
-	wants(t, err, envdb.ErrNotFound, "envdb create release-1-2")
+	wants(t, err, envdb.ErrNotFound, "envdb create release-1.2")
 
 	req := manager.CreateRequest{Environment: hotfix.name, From: from(t, "prod-copy@"+string(old.ID)), Labels: map[string]string{"ticket": "42"}}
 	plan, err := w.PlanCreate(t.Context(), req)
-	if err != nil || plan.Backup != old.ID || plan.Operation != envdb.OpCreate || plan.Steps[0] != "record release-1-2" {
+	if err != nil || plan.Backup != old.ID || plan.Operation != envdb.OpCreate || plan.Steps[0] != "record release-1.2" {
 		t.Errorf("the plan: %+v, %v", plan, err)
 	}
 	if line := w.listed(hotfix.name); line != nil {
@@ -157,7 +157,7 @@ func TestCreateUseDestroy(t *testing.T) {
 	}
 
 	_, err = w.Destroy(t.Context(), manager.DestroyRequest{Environment: hotfix.name})
-	wants(t, err, envdb.ErrRefused, "--confirm release-1-2", "nothing was changed")
+	wants(t, err, envdb.ErrRefused, "--confirm release-1.2", "nothing was changed")
 	planned, err := w.PlanDestroy(t.Context(), manager.DestroyRequest{Environment: hotfix.name})
 	if err != nil || len(planned.Steps) != 3 {
 		t.Errorf("the plan: %+v, %v", planned, err)
@@ -171,7 +171,7 @@ func TestCreateUseDestroy(t *testing.T) {
 		t.Errorf("still listed: %+v", line)
 	}
 	_, err = w.Destroy(t.Context(), manager.DestroyRequest{Environment: hotfix.name, Confirm: hotfix.name})
-	wants(t, err, envdb.ErrNotFound, "envdb create release-1-2")
+	wants(t, err, envdb.ErrNotFound, "envdb create release-1.2")
 }
 
 // Without a source, a new environment is what its pattern says: what it

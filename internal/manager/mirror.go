@@ -106,6 +106,7 @@ func (m *Manager) planMirror(ctx context.Context, repository *backup.Repository,
 // planMirrorInto is planMirror for a target that is known, and that need not be
 // there yet.
 func (m *Manager) planMirrorInto(ctx context.Context, repository *backup.Repository, env config.Environment, target envdb.Target, req MirrorRequest) (*mirroring, error) {
+	var err error
 	if req.Source == req.Target {
 		return nil, envdb.Fail(envdb.ErrMisuse, "%s cannot be mirrored into itself", req.Source).
 			WithState("nothing was changed").WithNext("for its own past: envdb restore %s@%s", req.Source, req.Point)
@@ -119,8 +120,8 @@ func (m *Manager) planMirrorInto(ctx context.Context, repository *backup.Reposit
 	}
 	p := &Plan{Operation: envdb.OpMirror, Environment: env.Name, Source: source.Name}
 	b := building{operation: envdb.OpMirror, env: env, target: target, source: source.Name, harmless: source.Tier == envdb.Production || source.Protected(), promote: !req.Dark}
-	var err error
-	if p.TakesBackup, err = m.needsBackup(ctx, repository, req); err != nil {
+	p.TakesBackup, err = m.needsBackup(ctx, repository, req)
+	if err != nil {
 		return nil, err
 	}
 	if p.TakesBackup && sourceErr != nil {

@@ -74,7 +74,8 @@ func (m *Manager) run(ctx context.Context, j job, work func(context.Context, *ex
 	defer func() { err = tidy(ctx, m.log, err, lease.Release) }()
 
 	if lease.Held() {
-		if err := m.awake(lease.Context(), j.environment, j.operation); err != nil {
+		err := m.awake(lease.Context(), j.environment, j.operation)
+		if err != nil && (!j.offline || errors.Is(err, envdb.ErrPreflight)) {
 			return err
 		}
 		if _, err := m.ledger.FlushSpool(lease.Context()); err != nil {
