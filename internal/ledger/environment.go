@@ -70,7 +70,7 @@ type Hibernation struct {
 	// Backup is set once it is whole and verified. Only then databases are
 	// dropped.
 	Backup envdb.BackupID `json:"backup,omitempty"`
-	// Bytes is how much of the store it takes.
+	// Bytes is how much of the store it keeps, what it shares with others too.
 	Bytes int64 `json:"bytes,omitempty"`
 }
 

@@ -33,7 +33,7 @@ type HibernateResult struct {
 	Hibernated bool           `json:"hibernated"`
 	Backup     envdb.BackupID `json:"backup"`
 	Point      time.Time      `json:"point,omitzero"`
-	// Bytes is how much of the store the backup takes, Freed how much of the
+	// Bytes is how much of the store the backup keeps, Freed how much of the
 	// server's disk the databases took.
 	Bytes   int64         `json:"stored_bytes"`
 	Freed   int64         `json:"freed_bytes"`
@@ -198,7 +198,16 @@ func (m *Manager) keepVersion(ctx context.Context, x *execution, repository *bac
 	if err != nil {
 		return kept, err
 	}
-	return kept, m.recordHibernation(ctx, env, func(h *ledger.Hibernation) { h.Backup, h.Bytes = kept.ID, kept.Totals.StoredBytes })
+	return kept, m.recordHibernation(ctx, env, func(h *ledger.Hibernation) { h.Backup, h.Bytes = kept.ID, held(kept.Packs) })
+}
+
+// held returns the size of everything that a backup refers to: packs of earlier
+// ones too, which it keeps from being deleted.
+func held(packs []backup.Pack) (bytes int64) {
+	for _, p := range packs {
+		bytes += p.Size
+	}
+	return bytes
 }
 
 func (m *Manager) recordHibernation(ctx context.Context, env config.Environment, change func(*ledger.Hibernation)) error {

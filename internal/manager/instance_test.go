@@ -395,3 +395,48 @@ func TestDestroyExpired(t *testing.T) {
 	same(t, "a day later", fates(32*day), "test-c destroyed")
 	same(t, "in the end", fates(33*day), "")
 }
+
+// A dry run of what makes, drops or hibernates changes nothing, in no database
+// and in no record.
+func TestPlansOfWhatComesAndGoes(t *testing.T) {
+	t.Parallel()
+	s := pgtest.Start(t)
+	tests := pattern(t, s, "test-*", envdb.Test, "ttl: 1h", "idle: 1h")
+	w := newWorld(t, on(t, s, "prod", envdb.Production).have(t), tests)
+	x := tests.one("x")
+	w.create(manager.CreateRequest{Environment: x.name})
+	stored := func() string {
+		var b strings.Builder
+		for object, err := range w.store.List(t.Context(), "") {
+			if err != nil {
+				t.Fatal(err)
+			}
+			if !strings.Contains(object.Key, "/leases/") { // of the run before
+				fmt.Fprintln(&b, object.Key, object.Size, object.Tag, object.Modified)
+			}
+		}
+		return b.String()
+	}
+	before, storedBefore := x.state(t), stored()
+	for op, plan := range map[envdb.Operation]func() (*manager.Plan, error){
+		envdb.OpCreate: func() (*manager.Plan, error) {
+			return w.PlanCreate(t.Context(), manager.CreateRequest{Environment: "test-y", Protect: time.Hour})
+		},
+		envdb.OpDestroy: func() (*manager.Plan, error) {
+			return w.PlanDestroy(t.Context(), manager.DestroyRequest{Environment: x.name})
+		},
+		envdb.OpHibernate: func() (*manager.Plan, error) {
+			return w.PlanHibernate(t.Context(), manager.HibernateRequest{Environment: x.name})
+		},
+		envdb.OpWake: func() (*manager.Plan, error) { return w.PlanWake(t.Context(), x.name) },
+	} {
+		if p, err := plan(); err != nil || len(p.Steps) == 0 || p.Operation != op {
+			t.Errorf("plan of %s: %+v, %s", op, p, problem(err))
+		}
+	}
+	if e, err := w.later(envdb.Week).PlanExpired(t.Context()); err != nil || len(e.Environments) != 1 || e.Environments[0].Fate != manager.Warned {
+		t.Errorf("what expires: %+v, %s", e, problem(err))
+	}
+	same(t, "test-x", x.state(t), before)
+	same(t, "the store", stored(), storedBefore)
+}

@@ -138,7 +138,7 @@ type EnvironmentStatus struct {
 	// Expires is when an environment that was created goes.
 	Expires        *time.Time `json:"expires,omitempty"`
 	ProtectedUntil *time.Time `json:"protected_until,omitempty"`
-	// HibernatedBytes is how much of the store the backup takes to which an
+	// HibernatedBytes is how much of the store the backup keeps to which an
 	// environment was reduced.
 	HibernatingSince *time.Time `json:"hibernating_since,omitempty"`
 	HibernatedBytes  int64      `json:"hibernated_bytes,omitempty"`
