@@ -107,7 +107,7 @@ func TestMisuse(t *testing.T) {
 	}{
 		"unknown command":       {[]string{"mirrr"}, "Next: did you mean `envdb mirror`?"},
 		"no command like it":    {[]string{"frobnicate"}, "Next: envdb --help"},
-		"unknown subcommand":    {[]string{"env", "lst"}, "Next: use envdb env list or url"},
+		"unknown subcommand":    {[]string{"env", "lst"}, "Next: use envdb env list or protect or url"},
 		"unknown flag":          {[]string{"mirror", "--frsh", "a", "b"}, "Next: envdb mirror --help"},
 		"flag without value":    {[]string{"backup", "prod", "--note"}, "Next: envdb backup --help"},
 		"unknown output":        {[]string{"status", "-o", "yaml"}, "Next: use -o table or -o json"},
@@ -120,7 +120,7 @@ func TestMisuse(t *testing.T) {
 		"a day is no moment":    {[]string{"restore", "prod@2020-01-01"}, "names a day, not a moment"},
 		"bad age":               {[]string{"mirror", "prod", "b", "--max-age", "soon"}, "Next: "},
 		"bad since":             {[]string{"runs", "--since", "soon"}, "Next: "},
-		"env without a command": {[]string{"env"}, "list or url is missing"},
+		"env without a command": {[]string{"env"}, "list or protect or url is missing"},
 	} {
 		stdout, stderr, code := execute(t, c.args...)
 		if code != 2 || stdout != "" || !strings.Contains(stderr, c.want) || !strings.Contains(stderr, "\nNext: ") {

@@ -104,9 +104,12 @@ func renderStatus(w io.Writer, s *manager.Status) {
 		if e.Digest != "" {
 			data = fmt.Sprintf("%s, %s", seededFrom(e.Digest, e.Labels), console.Age(s.At.Sub(e.Seeded)))
 		}
-		rows = append(rows, []string{e.Name, string(e.Tier), e.State, data, dataState(e.Neutrality, e.Masked), newest, strings.Join(e.Notes, "; ")})
+		rows = append(rows, []string{e.Name, string(e.Tier), stateText(e), data, dataState(e.Neutrality, e.Masked), newest, strings.Join(append(lifeNotes(e, s.At), e.Notes...), "; ")})
 	}
 	console.Table(w, []string{"ENVIRONMENT", "TIER", "STATE", "DATA FROM", "DATA IS", "NEWEST BACKUP", "NOTES"}, rows)
+	if s.Unknown != "" {
+		fmt.Fprintf(w, "which environments were created is not known: %s\n", s.Unknown)
+	}
 }
 
 // seededFrom names the inputs of a seed for people.
@@ -116,50 +119,6 @@ func seededFrom(digest string, labels map[string]string) string {
 		text += fmt.Sprintf(" %s=%.12s", name, labels[name])
 	}
 	return text
-}
-
-func newEnvCommand(a *app) *cobra.Command {
-	c := &cobra.Command{
-		Use:   "env",
-		Short: "List the environments, or print one's connection string",
-	}
-	c.AddCommand(&cobra.Command{
-		Use:   "list",
-		Short: "List the environments of the configuration",
-		Args:  arguments(),
-		RunE: func(c *cobra.Command, args []string) error {
-			return look(c.Context(), a, renderEnvironments, func(_ context.Context, m *manager.Manager) (*manager.EnvironmentList, error) {
-				return m.Environments()
-			})
-		},
-	}, &cobra.Command{
-		Use:   "url ENV[@VERSION]",
-		Short: "Print a connection string for scripts, with its password",
-		Long: `Print a connection string for scripts, with its password. With @VERSION (a name
-from "envdb versions ENV") it leads to that version, also a dark one.`,
-		Example: "  psql \"$(envdb env url prod-copy)\"",
-		Args:    arguments("ENV[@VERSION]"),
-		RunE: func(c *cobra.Command, args []string) error {
-			name, version, _ := strings.Cut(args[0], "@")
-			return look(c.Context(), a, func(w io.Writer, u *manager.EnvironmentURL) { fmt.Fprintln(w, u.URL) },
-				func(ctx context.Context, m *manager.Manager) (*manager.EnvironmentURL, error) {
-					return m.URL(ctx, name, version)
-				})
-		},
-	})
-	return needsOneOf(c)
-}
-
-func renderEnvironments(w io.Writer, l *manager.EnvironmentList) {
-	rows := make([][]string, 0, len(l.Environments))
-	for _, e := range l.Environments {
-		protected := ""
-		if e.Protected {
-			protected = "protected"
-		}
-		rows = append(rows, []string{e.Name, string(e.Tier), protected, e.MirrorFrom, e.URL})
-	}
-	console.Table(w, []string{"ENVIRONMENT", "TIER", "", "MIRRORS", "URL"}, rows)
 }
 
 // look runs a command whose result is all that there is to see, and prints it.

@@ -68,7 +68,7 @@ In an emergency: envdb help back`,
 		}
 	}
 	add("start", newDemoCommand(a), newInitCommand(a), newDoctorCommand(a))
-	add("every day", newBackupCommand(a), newMirrorCommand(a), newSeedCommand(a), newMigrateCommand(a), newFixturesCommand(a), newMaskCommand(a), newVerifyCommand(a), newPinCommand(a), newUnpinCommand(a), newKeyCommand(a))
+	add("every day", newBackupCommand(a), newMirrorCommand(a), newSeedCommand(a), newMigrateCommand(a), newCreateCommand(a), newDestroyCommand(a), newFixturesCommand(a), newMaskCommand(a), newVerifyCommand(a), newPinCommand(a), newUnpinCommand(a), newKeyCommand(a), newHibernateCommand(a), newWakeCommand(a))
 	add("bad day", newRollbackCommand(a), newResetCommand(a), newRestoreCommand(a), newPromoteCommand(a), newDiscardCommand(a))
 	add("look", newStatusCommand(a), newBackupsCommand(a), newVersionsCommand(a), newRunsCommand(a), newEnvCommand(a), newIdentityCommand(a))
 	root.AddCommand(newVersionCommand(a), newBackTopic())

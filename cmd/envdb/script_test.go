@@ -108,6 +108,9 @@ func newScene(t testing.TB, prod, copies *pgtest.Server, buckets *s3test.Server)
 		t.Fatal(err)
 	}
 	s.variables["COPY_NEW_URL"] = fresh.Reveal()
+	for variable, ending := range map[string]string{"COPY_TEST_URL": "_{name}", "COPY_RELEASE_URL": "_r_{name}"} {
+		s.variables[variable] = strings.Replace(fresh.Reveal(), s.databases["copy"]+"_new", s.databases["copy"]+ending, 1)
+	}
 	t.Cleanup(func() { s.tidy(copies, s.databases["copy"]) })
 	s.variables["PROD_ADMIN_URL"] = prod.URL(s.databases["prod"]).Reveal()
 	s.variables["COPY_ADMIN_URL"] = copies.URL(s.databases["copy"]).Reveal()

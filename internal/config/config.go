@@ -29,6 +29,7 @@ type Config struct {
 
 	store        storeDeclaration
 	environments []*declaration
+	patterns     []*declaration
 	get          lookup
 	shown        func(path string) string
 }
@@ -92,7 +93,7 @@ func (c *Config) read(root value) {
 		"environments": c.readEnvironments,
 	})
 	root.require(seen, "environments")
-	for _, d := range c.environments {
+	for _, d := range c.declarations() {
 		d.checkMirror(c.environments)
 		d.checkSeed()
 		d.checkAccess()
@@ -103,9 +104,14 @@ func (c *Config) read(root value) {
 func (c *Config) readEnvironments(v value) {
 	for _, e := range v.entries() {
 		e.schema = "environments.*"
-		c.environments = append(c.environments, e.environment())
+		d := e.environment()
+		if isPattern(e.name) {
+			c.patterns = append(c.patterns, d)
+			continue
+		}
+		c.environments = append(c.environments, d)
 	}
-	if len(c.environments) == 0 && v.kind() == "a mapping" {
+	if len(c.declarations()) == 0 && v.kind() == "a mapping" {
 		v.fault("there are none")
 	}
 }
@@ -114,8 +120,9 @@ func (c *Config) readEnvironments(v value) {
 // only in case would meet in a store's directories, and what has the URL of
 // another one would overwrite it.
 func (c *Config) checkTwins() {
-	for i, d := range c.environments {
-		for _, other := range c.environments[:i] {
+	all := c.declarations()
+	for i, d := range all {
+		for _, other := range all[:i] {
 			if strings.EqualFold(d.Name, other.Name) {
 				d.doc.fault(d.entry.at, "", "environments: %q and %q differ only in case", other.Name, d.Name)
 			}
@@ -140,15 +147,21 @@ func (v value) directory() string {
 	return filepath.Clean(path)
 }
 
+// declarations returns the environments and the patterns.
+func (c *Config) declarations() []*declaration { return slices.Concat(c.environments, c.patterns) }
+
 // Names returns the names of the environments, in the order of the file.
+// Those of patterns are not known here: they are created and destroyed.
 func (c *Config) Names() []string { return keysOf(c.environments) }
 
 // Environments returns every environment as declared, in the order of the
 // file: without what references lead to, so without URLs. Environment returns
 // one with them.
-func (c *Config) Environments() []Environment {
-	all := make([]Environment, len(c.environments))
-	for i, d := range c.environments {
+func (c *Config) Environments() []Environment { return c.declared(c.environments) }
+
+func (c *Config) declared(from []*declaration) []Environment {
+	all := make([]Environment, len(from))
+	for i, d := range from {
 		all[i] = d.Environment
 		all[i].Jobs = c.jobs(d)
 	}
@@ -159,13 +172,30 @@ func (c *Config) Environments() []Environment {
 // resolved. An unknown name is ErrNotFound. A reference that leads nowhere is
 // ErrUnset; then name, tier and settings stand in the result nevertheless, so
 // that a protected environment can be recognised by its recorded identity.
+//
+// A name that no environment has and a pattern matches is an environment of
+// that pattern. Whether it was created only the store knows.
 func (c *Config) Environment(name string) (Environment, error) {
 	i := slices.IndexFunc(c.environments, func(d *declaration) bool { return d.Name == name })
 	if i < 0 {
-		return Environment{}, c.unknown(name)
+		return c.ofPattern(name)
 	}
 	env, err := c.environments[i].resolve(c.get)
 	env.Jobs = c.jobs(c.environments[i])
+	return env, err
+}
+
+// ofPattern returns the environment of a pattern.
+func (c *Config) ofPattern(name string) (Environment, error) {
+	d := c.patternOf(name)
+	if d == nil {
+		return Environment{}, c.unknown(name)
+	}
+	env, err := d.resolveAs(name, c.get)
+	env.Jobs = c.jobs(d)
+	if err == nil {
+		err = c.twin(env)
+	}
 	return env, err
 }
 
@@ -178,7 +208,7 @@ func (c *Config) jobs(d *declaration) int {
 
 func (c *Config) unknown(name string) error {
 	names := c.Names()
-	next := fmt.Sprintf("%s has %s", filepath.Base(c.Path), strings.Join(names, ", "))
+	next := fmt.Sprintf("%s has %s", filepath.Base(c.Path), strings.Join(keysOf(c.declarations()), ", "))
 	if near := nearest(name, names); near != "" {
 		next = fmt.Sprintf("did you mean %q? %s", near, next)
 	}
@@ -196,7 +226,7 @@ func (c *Config) variables() map[string]bool {
 		}
 	}
 	add(c.store.url, c.store.endpoint, c.store.region, c.store.singleWriter, c.store.identity)
-	for _, d := range c.environments {
+	for _, d := range c.declarations() {
 		add(d.url, d.directURL, d.pooler, d.maintenanceDB, d.poolerDatabase, d.maskSecret)
 		add(slices.Collect(maps.Values(d.settings))...)
 		add(d.remap.texts()...)

@@ -6,6 +6,7 @@ import (
 	"regexp"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/envdb/envdb"
 )
@@ -24,6 +25,13 @@ const (
 // Environment is an environment with everything that the file says of it.
 type Environment struct {
 	envdb.Environment
+
+	// Pattern is the name of the pattern that the environment is of, e.g.
+	// test-*, or empty.
+	Pattern string
+	// TTL is how long an environment of the pattern lives after it was created,
+	// Idle how long after somebody last connected; 0 is for ever.
+	TTL, Idle time.Duration
 
 	Labels map[string]string
 	Links  map[string]string
@@ -108,11 +116,9 @@ func (e entry) environment() *declaration {
 	d.Roles = MapRoles
 	d.Backup = defaultBackup()
 	d.Baseline = BaselineAuto
-	if strings.ContainsAny(e.name, "*?{") {
-		e.doc.fault(e.at, "name the environment", "%s: this version of envdb has no patterns of environments", e.path)
-		return d
-	}
-	if err := envdb.CheckName(e.name); err != nil {
+	if isPattern(e.name) {
+		e.checkPatternName()
+	} else if err := envdb.CheckName(e.name); err != nil {
 		e.doc.fault(e.at, "", "environments: %v", err)
 	}
 	seen := e.object(fields{
@@ -143,8 +149,15 @@ func (e entry) environment() *declaration {
 			d.Baseline = Baseline(v.choice("value", string(BaselineAuto), string(BaselineOn), string(BaselineOff)))
 		},
 		"spares": func(v value) { d.Spares = v.spares() },
+		"ttl":    func(v value) { v.readSpan(&d.TTL) },
+		"idle":   func(v value) { v.readSpan(&d.Idle) },
 	})
 	e.require(seen, "tier", "url")
+	if isPattern(e.name) {
+		d.checkPattern(seen)
+	} else {
+		d.checkComesAndGoes(seen)
+	}
 	if p, found := seen["protected"]; found && d.Tier == envdb.Production && !d.MarkedProtected {
 		e.doc.warn(p.at, "%s: production is protected whatever the file says", p.path)
 	}

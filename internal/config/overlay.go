@@ -119,7 +119,7 @@ func setJobs(c *Config, _ Loader, held string) error {
 		return envdb.Fail(envdb.ErrMisuse, "%q is not a number from 1 to %d", held, mostJobs).WithNext("give a number of connections, e.g. 4")
 	}
 	c.Jobs = n
-	for _, d := range c.environments {
+	for _, d := range c.declarations() {
 		d.Jobs = n
 	}
 	return nil

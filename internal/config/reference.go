@@ -23,6 +23,8 @@ type lookup func(name string) (string, bool)
 type text struct {
 	value
 	raw string
+	// word takes the place of {name} in a pattern; empty in any other.
+	word string
 }
 
 // embedded is ${NAME}; $${ stands for itself.
@@ -48,6 +50,9 @@ func (t text) empty() bool { return t.raw == "" }
 func (t text) refers() bool {
 	return len(t.variables()) > 0 || t.isFile()
 }
+
+// isWhole reports whether the text is one reference, and nothing beside it.
+func (t text) isWhole() bool { return strings.HasPrefix(t.raw, "env:") || t.isFile() }
 
 // isFile reports whether the whole text is file:PATH. A store's URL is not: it
 // begins with the same word and means a directory.
@@ -78,19 +83,30 @@ func nameIn(found string) string {
 
 // resolve returns the text with its references replaced.
 func (t text) resolve(get lookup) (string, error) {
+	var held string
+	var err error
 	switch {
 	case strings.HasPrefix(t.raw, "env:"):
-		return t.variable(strings.TrimPrefix(t.raw, "env:"), get)
+		held, err = t.variable(strings.TrimPrefix(t.raw, "env:"), get)
 	case t.isFile():
-		return t.file()
+		held, err = t.file()
+	default:
+		return t.expand(get)
 	}
-	return t.expand(get)
+	if t.word != "" {
+		held = named(held, t.word)
+	}
+	return held, err
 }
 
 // expand replaces every ${NAME}. What a variable holds is not looked at again.
 func (t text) expand(get lookup) (string, error) {
 	var errs error
-	expanded := embedded.ReplaceAllStringFunc(t.raw, func(found string) string {
+	written := t.raw
+	if t.word != "" {
+		written = t.named(t.word)
+	}
+	expanded := embedded.ReplaceAllStringFunc(written, func(found string) string {
 		if rest, escaped := strings.CutPrefix(found, "$$"); escaped {
 			return "$" + rest
 		}

@@ -7,7 +7,6 @@ var notInThisVersion = map[string]string{
 	"drills":    "drills (rehearsed restores)",
 	"variables": "comparison of variables",
 
-	"environments.*.ttl":  "expiry of environments",
 	"environments.*.mask": "masking",
 
 	"environments.*.mirror.missed": "daemon that could miss a schedule",

@@ -86,7 +86,7 @@ func Render(name string, m Measured) ([]byte, error) {
 
 // refuseSecrets returns an error if a URL of the file holds a password.
 func (c *Config) refuseSecrets() error {
-	for _, d := range c.environments {
+	for _, d := range c.declarations() {
 		if literalPassword(d.url.raw) {
 			return envdb.Fail(envdb.ErrMisuse, "the URL of %s holds a password, which does not belong into the file", d.Name).
 				WithNext("put the URL into a variable, and give env:NAME instead")

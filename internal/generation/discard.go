@@ -63,17 +63,22 @@ func envdbsOwn(state envdb.VersionState) bool {
 	return state == envdb.Dark || state == envdb.Baseline || state == envdb.Spare
 }
 
-// drop drops the version. What it is, is read again in the session that drops
-// it, right before.
+// drop drops a version that is droppable.
 func (g *Generations) drop(ctx context.Context, v Version, recorded Recorded) error {
-	if err := g.stillDroppable(ctx, v, recorded); err != nil {
+	return g.dropIf(ctx, v, func(now Version) error { return g.droppable(now, recorded) })
+}
+
+// dropIf drops the version. What it is, is read again in the session that drops
+// it, right before, and judged by may.
+func (g *Generations) dropIf(ctx context.Context, v Version, may func(Version) error) error {
+	if err := g.stillDroppable(ctx, v, may); err != nil {
 		return err
 	}
 	if err := g.detach(ctx, v); err != nil {
 		return err
 	}
 	err := g.session.do(ctx, slow, func(ctx context.Context, conn *pgx.Conn) error {
-		if err := g.recheck(ctx, conn, v, recorded); err != nil {
+		if err := g.recheck(ctx, conn, v, may); err != nil {
 			return err
 		}
 		_, err := conn.Exec(ctx, "DROP DATABASE "+postgres.Quote(v.Name)+" WITH (FORCE)")
@@ -151,9 +156,9 @@ func (g *Generations) outlive(ctx context.Context, conn *pgx.Conn) error {
 	}
 }
 
-func (g *Generations) stillDroppable(ctx context.Context, v Version, recorded Recorded) error {
+func (g *Generations) stillDroppable(ctx context.Context, v Version, may func(Version) error) error {
 	return g.session.do(ctx, quick, func(ctx context.Context, conn *pgx.Conn) error {
-		if err := g.recheck(ctx, conn, v, recorded); err != nil {
+		if err := g.recheck(ctx, conn, v, may); err != nil {
 			return err
 		}
 		if err := g.mayEnd(ctx, conn, v.OID); err != nil {
@@ -178,7 +183,7 @@ func (g *Generations) undroppable(ctx context.Context, conn *pgx.Conn, v Version
 }
 
 // recheck reads the version again.
-func (g *Generations) recheck(ctx context.Context, conn *pgx.Conn, v Version, recorded Recorded) error {
+func (g *Generations) recheck(ctx context.Context, conn *pgx.Conn, v Version, may func(Version) error) error {
 	now, err := g.read(ctx, conn, v.Name)
 	if err != nil {
 		return err
@@ -187,7 +192,7 @@ func (g *Generations) recheck(ctx context.Context, conn *pgx.Conn, v Version, re
 		return envdb.Fail(envdb.ErrBusy, "database %s is another one than a moment ago", v.Name).
 			WithState("nothing was changed").WithNext("run this again")
 	}
-	return g.droppable(now, recorded)
+	return may(now)
 }
 
 // detach drops the subscriptions inside the database without touching their

@@ -165,3 +165,6 @@ func code(err error) string {
 	}
 	return ""
 }
+
+// LiveName returns the name of an environment's live version.
+func LiveName(env envdb.Environment) (string, error) { return liveName(env) }

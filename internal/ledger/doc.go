@@ -12,6 +12,7 @@
 //	runs/<yyyymmdd>/<run>.log                           its log, sealed
 //	leases/<env>.json                                   who works on an environment
 //	leases/reads/<env>/<backup>/<run>                   who reads a backup
+//	environments/<env>                                  what comes and goes, and what hibernates; sealed
 //
 // A record is replaced by writing it under its new name and then deleting the
 // old one. A crash in between leaves both; of the records of one run, readers

@@ -21,7 +21,7 @@ type BackupRequest struct {
 
 // PlanBackup returns what Backup would do.
 func (m *Manager) PlanBackup(ctx context.Context, req BackupRequest) (*Plan, error) {
-	env, err := m.config.Environment(req.Environment)
+	env, err := m.environment(ctx, req.Environment)
 	if err != nil {
 		return nil, err
 	}
@@ -36,7 +36,7 @@ func (m *Manager) PlanBackup(ctx context.Context, req BackupRequest) (*Plan, err
 
 // Backup takes a backup of an environment now.
 func (m *Manager) Backup(ctx context.Context, req BackupRequest) (*BackupResult, error) {
-	env, err := m.config.Environment(req.Environment)
+	env, err := m.environment(ctx, req.Environment)
 	if err != nil {
 		return nil, err
 	}

@@ -35,7 +35,7 @@ func (m *Manager) PlanDiscard(ctx context.Context, req DiscardRequest) (*Plan, e
 // Discard drops a dark, previous, baseline or spare version that envdb made. It never drops the
 // live version, nor a database that envdb did not make.
 func (m *Manager) Discard(ctx context.Context, req DiscardRequest) (*DiscardResult, error) {
-	env, err := m.config.Environment(req.Environment)
+	env, err := m.environment(ctx, req.Environment)
 	if err != nil {
 		return nil, err
 	}

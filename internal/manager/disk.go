@@ -44,18 +44,18 @@ func (p *Plan) peak(versions []generation.Version, coming ...DiskPart) {
 	p.Peak = kept
 }
 
-// filling is what a pipeline adds. How large the next version will be is told
+// coming is what a pipeline adds. How large the next version will be is told
 // by the live one, if it is a copy of the same, or else by the rows.
-func filling(b building, versions []generation.Version, rows int64) []DiskPart {
+func coming(b building, versions []generation.Version, rows int64) []DiskPart {
 	next := rows
 	if live := liveOf(versions); live != nil && live.Marker != nil && live.Marker.Source == b.source {
 		next = max(next, live.Size)
 	}
-	coming := []DiskPart{{What: "next", Bytes: next}}
+	parts := []DiskPart{{What: "next", Bytes: next}}
 	if b.promote && b.baseline && b.env.Baseline.Wanted(next) {
-		coming = append(coming, copied("next baseline", next), sparing(b.env, versions, next))
+		parts = append(parts, copied("next baseline", next), sparing(b.env, versions, next))
 	}
-	return coming
+	return parts
 }
 
 // copying is what the fast ways of a reset add.
@@ -88,5 +88,5 @@ func (m *Manager) measureDisk(ctx context.Context, p *Plan, b building) {
 		p.Warnings = append(p.Warnings, "how much disk it takes is not known: "+err.Error())
 		return
 	}
-	p.peak(versions, filling(b, versions, p.Bytes)...)
+	p.peak(versions, coming(b, versions, p.Bytes)...)
 }

@@ -5,11 +5,13 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/envdb/envdb"
 	"github.com/envdb/envdb/backup"
 	"github.com/envdb/envdb/internal/config"
+	"github.com/envdb/envdb/internal/ledger"
 	"github.com/envdb/envdb/internal/logical"
 	"github.com/envdb/envdb/internal/postgres"
 )
@@ -88,10 +90,17 @@ func (m *Manager) Doctor(ctx context.Context, store envdb.Store, req DoctorReque
 	if repository != nil {
 		examineAttic(ctx, store, req.Clean, d)
 	}
-	for _, name := range m.config.Names() {
+	m.examinePatterns(d)
+	known, records, unknown := m.known(ctx)
+	if unknown != nil && repository != nil {
+		d.trouble("store", unknown)
+	}
+	for _, env := range known {
+		name := env.Name
 		if err := ctx.Err(); err != nil {
 			return d, context.Cause(ctx)
 		}
+		m.examineRecord(records[name], d)
 		m.examineServer(ctx, name, d)
 		if repository != nil {
 			m.examineBackups(ctx, repository, name, d)
@@ -101,6 +110,41 @@ func (m *Manager) Doctor(ctx context.Context, store envdb.Store, req DoctorReque
 		}
 	}
 	return d, d.Err()
+}
+
+// examinePatterns says of which patterns environments can be created from here,
+// as far as the configuration tells.
+func (m *Manager) examinePatterns(d *Diagnosis) {
+	for _, pattern := range m.config.Patterns() {
+		sample := strings.Replace(pattern.Name, "*", "doctor", 1)
+		env, err := m.config.Environment(sample)
+		switch {
+		case errors.Is(err, config.ErrUnset):
+			d.add(pattern.Name, Caution, "%v", err).Next = "set it where environments of it are created or used"
+		case err != nil:
+			d.trouble(pattern.Name, err)
+		default:
+			d.add(pattern.Name, Fine, "a pattern: %s would be %s", sample, env.URL)
+		}
+	}
+}
+
+// examineRecord says what runs that died left undone of an environment that was
+// created, or that hibernates.
+func (m *Manager) examineRecord(record *ledger.Environment, d *Diagnosis) {
+	if record == nil {
+		return
+	}
+	if i := record.Instance; i != nil && !i.Destroying.IsZero() {
+		d.add(record.Name, Caution, "destroying it was begun").Next = "envdb destroy " + record.Name + " --confirm " + record.Name
+	} else if i != nil && i.Ready.IsZero() {
+		d.add(record.Name, Caution, "creating it was begun").Next = "envdb create " + record.Name
+	}
+	if h := record.Hibernation; h != nil && h.Backup == "" {
+		d.add(record.Name, Caution, "its hibernation was not finished").Next = "envdb wake " + record.Name
+	} else if h != nil {
+		d.add(record.Name, Fine, "hibernates as backup %s", h.Backup)
+	}
 }
 
 func (m *Manager) examineServer(ctx context.Context, name string, d *Diagnosis) {

@@ -32,7 +32,7 @@ type DumpResult struct {
 
 // DumpFixtures writes rows of an environment as fixtures, all as of one moment.
 func (m *Manager) DumpFixtures(ctx context.Context, req DumpRequest) (*DumpResult, error) {
-	env, err := m.config.Environment(req.Environment)
+	env, err := m.environment(ctx, req.Environment)
 	if err != nil {
 		return nil, err
 	}

@@ -4,37 +4,87 @@ import (
 	"context"
 	"errors"
 	"slices"
+	"time"
 
 	"github.com/envdb/envdb"
 	"github.com/envdb/envdb/internal/config"
 	"github.com/envdb/envdb/internal/generation"
+	"github.com/envdb/envdb/internal/ledger"
 	"github.com/envdb/envdb/internal/postgres"
 )
 
-// Environments lists the environments of the configuration, in its order. One
-// whose URL is not set here is listed nevertheless.
-func (m *Manager) Environments() (*EnvironmentList, error) {
-	list := &EnvironmentList{}
-	for _, declared := range m.config.Environments() {
-		line := EnvironmentLine{Name: declared.Name, Tier: declared.Tier, Protected: declared.Protected(), MirrorFrom: declared.Mirror.From}
-		env, err := m.config.Environment(declared.Name)
-		switch {
-		case errors.Is(err, config.ErrUnset):
-			line.URL = "not set on this machine"
-		case err != nil:
-			return nil, err
-		default:
-			line.URL = env.URL.String()
-		}
-		list.Environments = append(list.Environments, line)
+// Environments lists the environments of the configuration, in its order, and
+// those that were created. One whose URL is not set here is listed nevertheless.
+// It asks the store and no server.
+func (m *Manager) Environments(ctx context.Context) (*EnvironmentList, error) {
+	all, records, unknown := m.known(ctx)
+	list := &EnvironmentList{At: m.now().UTC()}
+	for _, env := range all {
+		list.Environments = append(list.Environments, m.environmentLine(env, records[env.Name]))
 	}
-	return list, nil
+	for _, pattern := range m.config.Patterns() {
+		list.Patterns = append(list.Patterns, pattern.Name)
+	}
+	if unknown != nil {
+		list.Unknown = unknown.Error()
+	}
+	return list, context.Cause(ctx)
+}
+
+// environmentLine says of an environment what the configuration and its record,
+// which may be nil, say.
+func (m *Manager) environmentLine(env config.Environment, record *ledger.Environment) EnvironmentLine {
+	line := EnvironmentLine{Name: env.Name, Tier: env.Tier, Protected: env.Protected(), MirrorFrom: env.Mirror.From, State: "declared"}
+	resolved, err := m.config.Environment(env.Name)
+	switch {
+	case errors.Is(err, config.ErrUnset):
+		line.URL = "not set on this machine"
+	case err != nil:
+		line.URL = err.Error()
+	default:
+		line.URL = resolved.URL.String()
+	}
+	if record == nil {
+		return line
+	}
+	if i := record.Instance; i != nil {
+		line.Pattern, line.Labels, line.Created, line.By, line.From = i.Pattern, i.Labels, &i.Created, i.By, i.From
+		line.Protected = line.Protected || i.ProtectedUntil.After(m.now())
+		line.State = stateOf(i)
+		line.Expires, line.ProtectedUntil = moment(i.Expires), moment(i.ProtectedUntil)
+		if env.Idle > 0 && !i.Use.Last.IsZero() {
+			line.LastUsed = moment(i.Use.Last)
+		}
+	}
+	if record.Hibernation != nil {
+		line.State, line.Hibernating = "hibernating", &record.Hibernation.Since
+	}
+	return line
+}
+
+// stateOf says how far an instance is.
+func stateOf(i *ledger.Instance) string {
+	switch {
+	case !i.Destroying.IsZero():
+		return "being destroyed"
+	case i.Ready.IsZero():
+		return "being created"
+	}
+	return "created"
+}
+
+// moment returns nil for a zero time.
+func moment(t time.Time) *time.Time {
+	if t.IsZero() {
+		return nil
+	}
+	return &t
 }
 
 // URL returns a connection string, secrets included: of the environment as
 // applications reach it, or of the named version on its server.
 func (m *Manager) URL(ctx context.Context, name, version string) (*EnvironmentURL, error) {
-	env, err := m.config.Environment(name)
+	env, err := m.environment(ctx, name)
 	if err != nil {
 		return nil, err
 	}
@@ -58,7 +108,7 @@ func (m *Manager) URL(ctx context.Context, name, version string) (*EnvironmentUR
 
 // Versions lists the versions of an environment, live first.
 func (m *Manager) Versions(ctx context.Context, name string) (*VersionList, error) {
-	env, err := m.config.Environment(name)
+	env, err := m.environment(ctx, name)
 	if err != nil {
 		return nil, err
 	}

@@ -17,7 +17,7 @@ import (
 // Identity compares the recorded identity of an environment with the one that
 // its server gives now.
 func (m *Manager) Identity(ctx context.Context, name string) (*IdentityReport, error) {
-	env, err := m.config.Environment(name)
+	env, err := m.environment(ctx, name)
 	if err != nil {
 		return nil, err
 	}
@@ -41,7 +41,7 @@ func (m *Manager) Identity(ctx context.Context, name string) (*IdentityReport, e
 // AcceptIdentity records the identity that the server of an environment gives
 // now, in place of the one that was recorded.
 func (m *Manager) AcceptIdentity(ctx context.Context, name string) (*IdentityReport, error) {
-	env, err := m.config.Environment(name)
+	env, err := m.environment(ctx, name)
 	if err != nil {
 		return nil, err
 	}

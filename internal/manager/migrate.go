@@ -52,7 +52,7 @@ type migrating struct {
 // how to go back to it.
 func (m *Manager) Migrate(ctx context.Context, req MigrateRequest) (*MigrateResult, error) {
 	started := m.now()
-	r, err := m.migratable(req, req.Confirm)
+	r, err := m.migratable(ctx, req, req.Confirm)
 	if err != nil {
 		return nil, err
 	}
@@ -83,9 +83,9 @@ func (m *Manager) Migrate(ctx context.Context, req MigrateRequest) (*MigrateResu
 }
 
 // migratable finds the environment, its migrations and the permission.
-func (m *Manager) migratable(req MigrateRequest, confirm string) (r migrating, err error) {
+func (m *Manager) migratable(ctx context.Context, req MigrateRequest, confirm string) (r migrating, err error) {
 	r.MigrateRequest = req
-	if r.env, r.target, err = m.sanctioned(req.Environment, envdb.OpMigrate, confirm); err != nil {
+	if r.env, r.target, err = m.sanctioned(ctx, req.Environment, envdb.OpMigrate, confirm); err != nil {
 		return r, err
 	}
 	migrations := r.env.Migrations()
@@ -239,7 +239,7 @@ func kindOf(err error) error {
 
 // PlanMigrate returns what Migrate would do.
 func (m *Manager) PlanMigrate(ctx context.Context, req MigrateRequest) (*Plan, error) {
-	r, err := m.migratable(req, req.Environment)
+	r, err := m.migratable(ctx, req, req.Environment)
 	if err != nil {
 		return nil, err
 	}

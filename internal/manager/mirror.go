@@ -59,19 +59,10 @@ func (m *Manager) Mirror(ctx context.Context, req MirrorRequest) (*BuildResult, 
 		return nil, err
 	}
 	m.warn(planned.plan)
-	b := planned.building
-	if planned.plan.TakesBackup {
-		if err := refuseOlderTarget(ctx, planned.source, b.env); err != nil {
-			return nil, err
-		}
-		taken, err := m.Backup(ctx, BackupRequest{Environment: req.Source, Note: "for a mirror into " + req.Target})
-		if err != nil {
-			return nil, err
-		}
-		if b.backup, err = repository.Find(ctx, req.Source, taken.ID); err != nil {
-			return nil, err
-		}
+	if err := m.takeFirst(ctx, repository, planned, "for a mirror into "+req.Target); err != nil {
+		return nil, err
 	}
+	b := planned.building
 	var result *BuildResult
 	j := job{operation: envdb.OpMirror, environment: req.Target, source: req.Source, point: b.backup.Manifest.Point, backup: b.backup.ID()}
 	err = m.run(ctx, j, func(ctx context.Context, x *execution) error {
@@ -84,13 +75,39 @@ func (m *Manager) Mirror(ctx context.Context, req MirrorRequest) (*BuildResult, 
 	return result, err
 }
 
+// takeFirst takes the backup that comes before a mirror, if one does.
+func (m *Manager) takeFirst(ctx context.Context, repository *backup.Repository, planned *mirroring, note string) error {
+	if !planned.plan.TakesBackup {
+		return nil
+	}
+	if err := refuseOlderTarget(ctx, planned.source, planned.building.env); err != nil {
+		return err
+	}
+	taken, err := m.Backup(ctx, BackupRequest{Environment: planned.source.Name, Note: note})
+	if err != nil {
+		return err
+	}
+	planned.building.backup, err = repository.Find(ctx, planned.source.Name, taken.ID)
+	return err
+}
+
 // planMirror refuses what can be refused without touching a server, and finds
 // the backup.
 func (m *Manager) planMirror(ctx context.Context, repository *backup.Repository, req MirrorRequest) (*mirroring, error) {
-	env, target, err := m.target(req.Target)
+	env, target, err := m.target(ctx, req.Target)
 	if err != nil {
 		return nil, err
 	}
+	if err := m.awake(ctx, env.Name, envdb.OpMirror); err != nil {
+		return nil, err
+	}
+	return m.planMirrorInto(ctx, repository, env, target, req)
+}
+
+// planMirrorInto is planMirror for a target that is known, and that need not be
+// there yet.
+func (m *Manager) planMirrorInto(ctx context.Context, repository *backup.Repository, env config.Environment, target envdb.Target, req MirrorRequest) (*mirroring, error) {
+	var err error
 	if req.Source == req.Target {
 		return nil, envdb.Fail(envdb.ErrMisuse, "%s cannot be mirrored into itself", req.Source).
 			WithState("nothing was changed").WithNext("for its own past: envdb restore %s@%s", req.Source, req.Point)
@@ -147,8 +164,8 @@ func (m *Manager) needsBackup(ctx context.Context, repository *backup.Repository
 }
 
 // target returns the environment and the permission to overwrite it.
-func (m *Manager) target(name string) (config.Environment, envdb.Target, error) {
-	env, err := m.config.Environment(name)
+func (m *Manager) target(ctx context.Context, name string) (config.Environment, envdb.Target, error) {
+	env, err := m.environment(ctx, name)
 	if isNotFound(err) {
 		return env, envdb.Target{}, err
 	}

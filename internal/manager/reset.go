@@ -63,7 +63,7 @@ type resetting struct {
 // one copy or less. It needs PostgreSQL only, as long as there is a baseline.
 func (m *Manager) Reset(ctx context.Context, req ResetRequest) (result *ResetResult, err error) {
 	r := resetting{ResetRequest: req, started: m.now()}
-	if r.env, r.target, err = m.resettable(req); err != nil {
+	if r.env, r.target, err = m.resettable(ctx, req); err != nil {
 		return nil, err
 	}
 	err = m.run(ctx, job{operation: envdb.OpReset, environment: r.env.Name, offline: true}, func(ctx context.Context, x *execution) error {
@@ -74,8 +74,8 @@ func (m *Manager) Reset(ctx context.Context, req ResetRequest) (result *ResetRes
 }
 
 // resettable returns the environment and the permission.
-func (m *Manager) resettable(req ResetRequest) (config.Environment, envdb.Target, error) {
-	env, target, err := m.target(req.Environment)
+func (m *Manager) resettable(ctx context.Context, req ResetRequest) (config.Environment, envdb.Target, error) {
+	env, target, err := m.target(ctx, req.Environment)
 	if err != nil {
 		return env, target, err
 	}

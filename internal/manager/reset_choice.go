@@ -100,7 +100,7 @@ func unresettable(env config.Environment, why string) error {
 
 // PlanReset returns what Reset would do.
 func (m *Manager) PlanReset(ctx context.Context, req ResetRequest) (*Plan, error) {
-	env, _, err := m.resettable(req)
+	env, _, err := m.resettable(ctx, req)
 	if err != nil {
 		return nil, err
 	}
@@ -131,7 +131,7 @@ func (m *Manager) PlanReset(ctx context.Context, req ResetRequest) (*Plan, error
 		return nil, noWay(env, c, err)
 	}
 	p.Operation = envdb.OpReset
-	p.peak(versions, filling(b, versions, p.Bytes)...)
+	p.peak(versions, coming(b, versions, p.Bytes)...)
 	return p, nil
 }
 

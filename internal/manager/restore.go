@@ -63,7 +63,7 @@ func (m *Manager) Restore(ctx context.Context, req RestoreRequest) (*BuildResult
 }
 
 func (m *Manager) planRestore(ctx context.Context, repository *backup.Repository, req RestoreRequest) (*Plan, building, error) {
-	b, err := m.restoring(req)
+	b, err := m.restoring(ctx, req)
 	if err != nil {
 		return nil, b, err
 	}
@@ -80,9 +80,9 @@ func (m *Manager) planRestore(ctx context.Context, repository *backup.Repository
 }
 
 // restoring finds the environment and the permission.
-func (m *Manager) restoring(req RestoreRequest) (building, error) {
+func (m *Manager) restoring(ctx context.Context, req RestoreRequest) (building, error) {
 	b := building{operation: envdb.OpRestore, source: req.Environment, promote: !req.Dark}
-	env, err := m.config.Environment(req.Environment)
+	env, err := m.environment(ctx, req.Environment)
 	if req.Onto != "" {
 		if isNotFound(err) {
 			return b, err

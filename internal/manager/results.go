@@ -128,13 +128,15 @@ type VersionList struct {
 type Status struct {
 	At           time.Time           `json:"at"`
 	Environments []EnvironmentStatus `json:"environments"`
+	// Unknown says why nobody knows which environments were created.
+	Unknown string `json:"unknown,omitempty"`
 }
 
 // EnvironmentStatus is the state of one environment.
 type EnvironmentStatus struct {
 	Name       string           `json:"name"`
 	Tier       envdb.Tier       `json:"tier"`
-	State      string           `json:"state"` // "up", "absent", or why it cannot be asked
+	State      string           `json:"state"` // "up", "hibernating", …, or why it cannot be asked
 	DataSource string           `json:"data_source,omitempty"`
 	DataPoint  time.Time        `json:"data_point,omitzero"`
 	Neutrality envdb.Neutrality `json:"neutrality,omitempty"`
@@ -149,20 +151,48 @@ type EnvironmentStatus struct {
 	Versions []VersionLine     `json:"versions,omitempty"`
 	LastRun  string            `json:"last_run,omitempty"`
 	Notes    []string          `json:"notes,omitempty"`
+	// Expires is when an environment that was created goes.
+	Expires        *time.Time `json:"expires,omitempty"`
+	ProtectedUntil *time.Time `json:"protected_until,omitempty"`
+	// HibernatedBytes is how much of the store the backup keeps to which an
+	// environment was reduced.
+	HibernatingSince *time.Time `json:"hibernating_since,omitempty"`
+	HibernatedBytes  int64      `json:"hibernated_bytes,omitempty"`
 }
 
-// EnvironmentLine is an environment of the configuration.
+// EnvironmentLine is an environment of the configuration, or one that was
+// created from a pattern of it.
 type EnvironmentLine struct {
 	Name       string     `json:"name"`
 	Tier       envdb.Tier `json:"tier"`
 	Protected  bool       `json:"protected"`
 	MirrorFrom string     `json:"mirror_from,omitempty"`
 	URL        string     `json:"url"` // without its password
+	// State is "declared", "created", "being created", "being destroyed" or
+	// "hibernating".
+	State       string     `json:"state"`
+	Hibernating *time.Time `json:"hibernating_since,omitempty"`
+
+	// What follows is known of one that was created.
+	Pattern        string            `json:"pattern,omitempty"`
+	Labels         map[string]string `json:"labels,omitempty"`
+	From           string            `json:"from,omitempty"`
+	Created        *time.Time        `json:"created,omitempty"`
+	By             string            `json:"by,omitempty"`
+	Expires        *time.Time        `json:"expires,omitempty"`
+	ProtectedUntil *time.Time        `json:"protected_until,omitempty"`
+	LastUsed       *time.Time        `json:"last_used,omitempty"`
 }
 
-// EnvironmentList is the environments of the configuration, in its order.
+// EnvironmentList is the environments of the configuration, in its order, and
+// then those that were created.
 type EnvironmentList struct {
+	At           time.Time         `json:"at"`
 	Environments []EnvironmentLine `json:"environments"`
+	// Patterns are what others can be created from.
+	Patterns []string `json:"patterns,omitempty"`
+	// Unknown says why nobody knows which were created.
+	Unknown string `json:"unknown,omitempty"`
 }
 
 // EnvironmentURL is a connection string with its secrets, on request.

@@ -74,6 +74,10 @@ func (m *Manager) run(ctx context.Context, j job, work func(context.Context, *ex
 	defer func() { err = tidy(ctx, m.log, err, lease.Release) }()
 
 	if lease.Held() {
+		err := m.awake(lease.Context(), j.environment, j.operation)
+		if err != nil && (!j.offline || errors.Is(err, envdb.ErrPreflight)) {
+			return err
+		}
 		if _, err := m.ledger.FlushSpool(lease.Context()); err != nil {
 			m.log.Warn("records of runs that ended while the store was down are still on this machine", "reason", err)
 		}

@@ -98,7 +98,7 @@ func (m *Manager) Seed(ctx context.Context, req SeedRequest) (result *SeedResult
 // seeding refuses what can be refused without a server, and reads the inputs.
 func (m *Manager) seeding(ctx context.Context, req SeedRequest) (s seeding, err error) {
 	s = seeding{SeedRequest: req, started: m.now()}
-	if s.env, s.target, err = m.target(req.Environment); err != nil {
+	if s.env, s.target, err = m.target(ctx, req.Environment); err != nil {
 		return s, err
 	}
 	if !s.env.Seed.Declared() {
@@ -251,7 +251,7 @@ func (m *Manager) PlanSeed(ctx context.Context, req SeedRequest) (p *Plan, err e
 	}
 	s.describe(p, digest)
 	b := building{operation: envdb.OpSeed, env: s.env, promote: !s.Dark, baseline: !s.Dark}
-	p.peak(versions, filling(b, versions, 0)...)
+	p.peak(versions, coming(b, versions, 0)...)
 	return p, nil
 }
 

@@ -23,16 +23,20 @@ const statusReaders = 8
 // wrong.
 func (m *Manager) Status(ctx context.Context) (*Status, error) {
 	s := &Status{At: m.now().UTC()}
-	declared := m.config.Environments()
-	s.Environments = make([]EnvironmentStatus, len(declared))
 	repository, storeErr := m.open(ctx)
+	known, records, unknown := m.known(ctx)
+	s.Environments = make([]EnvironmentStatus, len(known))
+	if unknown != nil {
+		s.Unknown = unknown.Error()
+	}
 	group, ctx := errgroup.WithContext(ctx)
 	group.SetLimit(statusReaders)
-	for i, env := range declared {
+	for i, env := range known {
 		group.Go(func() error {
 			line := &s.Environments[i]
 			line.Name, line.Tier = env.Name, env.Tier
 			m.statusOfServer(ctx, line)
+			m.statusOfRecord(line, records[env.Name])
 			if storeErr != nil {
 				line.Notes = append(line.Notes, "store: "+storeErr.Error())
 				return nil
@@ -101,6 +105,26 @@ func baselineNote(env config.Environment, versions []generation.Version) string 
 		return fmt.Sprintf("baseline intact, %s", counted(spares, "spare"))
 	}
 	return "baseline intact"
+}
+
+// statusOfRecord says what is known of an environment that was created, or that
+// hibernates; there may be nothing.
+func (m *Manager) statusOfRecord(line *EnvironmentStatus, record *ledger.Environment) {
+	if record == nil {
+		return
+	}
+	if i := record.Instance; i != nil {
+		line.Expires = moment(i.Expires)
+		if i.ProtectedUntil.After(m.now()) {
+			line.ProtectedUntil = moment(i.ProtectedUntil)
+		}
+		if state := stateOf(i); state != "created" {
+			line.State = state
+		}
+	}
+	if h := record.Hibernation; h != nil {
+		line.State, line.HibernatingSince, line.HibernatedBytes = "hibernating", &h.Since, h.Bytes
+	}
 }
 
 func (m *Manager) statusOfBackups(ctx context.Context, repository *backup.Repository, line *EnvironmentStatus) {

@@ -25,7 +25,7 @@ type RollbackRequest struct {
 
 // PlanPromote returns what Promote would do.
 func (m *Manager) PlanPromote(ctx context.Context, req PromoteRequest) (*Plan, error) {
-	env, _, err := m.sanctioned(req.Environment, envdb.OpPromote, req.Environment)
+	env, _, err := m.sanctioned(ctx, req.Environment, envdb.OpPromote, req.Environment)
 	if err != nil {
 		return nil, err
 	}
@@ -43,7 +43,7 @@ func (m *Manager) PlanPromote(ctx context.Context, req PromoteRequest) (*Plan, e
 
 // PlanRollback returns what Rollback would do.
 func (m *Manager) PlanRollback(ctx context.Context, req RollbackRequest) (*Plan, error) {
-	env, _, err := m.sanctioned(req.Environment, envdb.OpRollback, req.Environment)
+	env, _, err := m.sanctioned(ctx, req.Environment, envdb.OpRollback, req.Environment)
 	if err != nil {
 		return nil, err
 	}
@@ -73,7 +73,7 @@ func (m *Manager) planSwap(op envdb.Operation, env config.Environment, next gene
 
 // Promote makes a dark version live. It needs PostgreSQL only.
 func (m *Manager) Promote(ctx context.Context, req PromoteRequest) (*SwapResult, error) {
-	env, w, err := m.sanctioned(req.Environment, envdb.OpPromote, req.Confirm)
+	env, w, err := m.sanctioned(ctx, req.Environment, envdb.OpPromote, req.Confirm)
 	if err != nil {
 		return nil, err
 	}
@@ -94,7 +94,7 @@ func (m *Manager) Promote(ctx context.Context, req PromoteRequest) (*SwapResult,
 
 // Rollback makes the previous version live again. It needs PostgreSQL only.
 func (m *Manager) Rollback(ctx context.Context, req RollbackRequest) (*SwapResult, error) {
-	env, w, err := m.sanctioned(req.Environment, envdb.OpRollback, req.Confirm)
+	env, w, err := m.sanctioned(ctx, req.Environment, envdb.OpRollback, req.Confirm)
 	if err != nil {
 		return nil, err
 	}
@@ -109,8 +109,8 @@ func (m *Manager) Rollback(ctx context.Context, req RollbackRequest) (*SwapResul
 
 // sanctioned returns the environment and the permission to swap its versions:
 // for a protected one a person must have typed its name.
-func (m *Manager) sanctioned(name string, op envdb.Operation, confirm string) (config.Environment, envdb.Writable, error) {
-	env, err := m.config.Environment(name)
+func (m *Manager) sanctioned(ctx context.Context, name string, op envdb.Operation, confirm string) (config.Environment, envdb.Writable, error) {
+	env, err := m.environment(ctx, name)
 	if err != nil {
 		return env, nil, err
 	}

@@ -194,12 +194,13 @@ func (w *world) newManager() (*manager.Manager, *ledger.Ledger) {
 	log := slog.New(slog.NewTextHandler(w.log, &slog.HandlerOptions{Level: slog.LevelDebug}))
 	l := ledger.New(w.store, w.config.Project, ledger.Config{Version: "test", Spool: filepath.Join(w.config.Home, "spool"), LogLevel: slog.LevelDebug, Log: log})
 	m := manager.New(manager.Config{
-		Config: w.config, Ledger: l, Log: log, Version: "test",
-		OpenRepository: func(ctx context.Context) (*backup.Repository, error) {
-			return backup.Open(ctx, w.store, w.config.Project, backup.Access{})
-		},
+		Config: w.config, Ledger: l, Log: log, Version: "test", OpenRepository: w.openRepository,
 	})
 	return m, l
+}
+
+func (w *world) openRepository(ctx context.Context) (*backup.Repository, error) {
+	return backup.Open(ctx, w.store, w.config.Project, backup.Access{})
 }
 
 func (w *world) path(name string) string { return filepath.Join(w.dir, name) }
