@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"strings"
 
 	"github.com/spf13/cobra"
 
@@ -107,4 +108,7 @@ func renderMasked(w io.Writer, r *manager.MaskedResult) {
 		fmt.Fprintf(w, " (in a part of the %d largest; scan: full reads all)", r.Scanned.Parts)
 	}
 	fmt.Fprint(w, " and found none\n")
+	if len(r.Scanned.Unread) > 0 {
+		fmt.Fprintf(w, "  not searched, because envdb's role may not read them: %s\n", strings.Join(r.Scanned.Unread, ", "))
+	}
 }

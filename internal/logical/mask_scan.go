@@ -32,6 +32,8 @@ type Scanned struct {
 	Tables  int   `json:"tables"`  // and materialised views
 	Parts   int   `json:"parts"`   // of the tables: those of which a part was read
 	Bytes   int64 `json:"bytes"`   // that were read
+	// Unread are the tables whose rows the role may not read.
+	Unread []string `json:"unread,omitempty"`
 }
 
 // scanQuery lists the columns that could hold a text, of whatever type: of
@@ -108,11 +110,15 @@ func (s *scan) table(ctx context.Context, conn *pgx.Conn, t scannable) error {
 	if look.title != "" {
 		return s.leaked(fmt.Sprintf("%s.%s.%s", t.Schema, t.Name, t.Columns[look.column]), look.title)
 	}
-	if err != nil {
+	if err != nil && !hasCode(err, codeInsufficient) {
 		return stepError("scan "+t.Schema+"."+t.Name, err)
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	if err != nil {
+		s.scanned.Unread = append(s.scanned.Unread, t.Schema+"."+t.Name)
+		return nil
+	}
 	s.scanned.Tables++
 	if part {
 		s.scanned.Parts++

@@ -16,8 +16,10 @@ const (
 	// leastSample is how long a value must be to be looked for, in characters:
 	// shorter ones stand anywhere.
 	leastSample = 6
-	// mostSample is how much of a long value is kept, in bytes.
+	// mostSample is how much of a long value is looked at, in bytes, and
+	// mostKept how much of a text is kept.
 	mostSample = 4 << 10
+	mostKept   = 512
 )
 
 // Samples are some of the values that were masked: distinct, long, and of each
@@ -95,7 +97,7 @@ func (s *sampling) see(column int, value []byte) {
 	}
 	for _, shown := range s.shown(c, value) {
 		if utf8.RuneCountInString(shown) >= leastSample && !invented(shown) {
-			s.values[column] = append(s.values[column], shown)
+			s.values[column] = append(s.values[column], strings.Clone(shown[:min(len(shown), mostKept)]))
 		}
 	}
 }
