@@ -101,7 +101,7 @@ func TestPreserveOfAForeignLive(t *testing.T) {
 			t.Errorf("the notes lack %q:\n%s", said, notes)
 		}
 	}
-	same(t, "versions", w.versions("qa"), "live prod, aside")
+	same(t, "versions", w.versions("qa"), "live prod, aside, baseline prod")
 }
 
 // A partitioned table is preserved with its partitions, whatever became of them.
