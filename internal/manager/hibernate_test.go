@@ -52,11 +52,11 @@ func TestHibernateAndWake(t *testing.T) {
 	_, err := w.Hibernate(t.Context(), manager.HibernateRequest{Environment: "qa"})
 	wants(t, err, envdb.ErrRefused, "--confirm qa", "nothing was changed")
 	plan, err := w.PlanHibernate(t.Context(), manager.HibernateRequest{Environment: "qa"})
-	if err != nil || len(plan.Steps) != 4 || plan.Bytes == 0 {
+	if err != nil || len(plan.Steps) != 5 || plan.Bytes == 0 {
 		t.Errorf("the plan: %+v, %v", plan, err)
 	}
 	asleep := w.hibernate("qa")
-	if !asleep.Hibernated || len(asleep.Dropped) != 2 || asleep.Freed == 0 || asleep.Bytes == 0 {
+	if !asleep.Hibernated || len(asleep.Dropped) != 3 || asleep.Freed == 0 || asleep.Bytes == 0 {
 		t.Errorf("hibernated: %+v", asleep)
 	}
 	same(t, "its databases", strings.Join(qa.databases(t), " "), "")
@@ -141,7 +141,7 @@ func TestHibernationThatFails(t *testing.T) {
 		t.Helper()
 		same(t, when, qa.content(t), "1|qa")
 		same(t, when+": oid", s.QueryText(t, "postgres", "SELECT oid FROM pg_database WHERE datname = "+postgres.Literal(qa.base)), oid)
-		same(t, when+": versions", w.versions("qa"), "live prod")
+		same(t, when+": versions", w.versions("qa"), "live prod, baseline prod")
 		if status := w.status("qa"); status.State != "up" {
 			t.Errorf("%s: status %+v", when, status)
 		}

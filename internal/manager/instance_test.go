@@ -3,6 +3,7 @@ package manager_test
 import (
 	"fmt"
 	"log/slog"
+	"os"
 	"strings"
 	"testing"
 	"time"
@@ -143,7 +144,7 @@ func TestCreateUseDestroy(t *testing.T) {
 	same(t, "its content", hotfix.content(t), "1|prod, later")
 	w.rollback(hotfix.name)
 	w.backup(hotfix.name)
-	same(t, "its versions", w.versions(hotfix.name), "live prod-copy, previous prod-copy")
+	same(t, "its versions", w.versions(hotfix.name), "live prod-copy, previous prod-copy, baseline prod-copy")
 	if status := w.status(hotfix.name); status.State != "up" || status.Backups != 1 || status.Expires == nil || status.DataSource != "prod-copy" {
 		t.Errorf("status: %+v", status)
 	}
@@ -159,11 +160,11 @@ func TestCreateUseDestroy(t *testing.T) {
 	_, err = w.Destroy(t.Context(), manager.DestroyRequest{Environment: hotfix.name})
 	wants(t, err, envdb.ErrRefused, "--confirm release-1.2", "nothing was changed")
 	planned, err := w.PlanDestroy(t.Context(), manager.DestroyRequest{Environment: hotfix.name})
-	if err != nil || len(planned.Steps) != 3 {
+	if err != nil || len(planned.Steps) != 4 {
 		t.Errorf("the plan: %+v, %v", planned, err)
 	}
 	gone := w.destroy(hotfix.name)
-	if len(gone.Dropped) != 2 || gone.Dropped[1] != hotfix.base || gone.Backups != 1 {
+	if len(gone.Dropped) != 3 || gone.Dropped[2] != hotfix.base || gone.Backups != 1 {
 		t.Errorf("destroyed: %+v", gone)
 	}
 	same(t, "its databases", strings.Join(hotfix.databases(t), " "), "")
@@ -182,7 +183,7 @@ func TestCreateByThePattern(t *testing.T) {
 	prod := on(t, s, "prod", envdb.Production).have(t, small("prod")...)
 	empty := pattern(t, s, "test-*", envdb.Test, "settings: {statement_timeout: 30s}")
 	mirrored := pattern(t, s, "copy-*", envdb.Dev, "mirror: {from: prod}")
-	seeded := pattern(t, s, "seeded-*", envdb.QA, "seed: {fixtures: [fixtures]}")
+	seeded := pattern(t, s, "seeded-*", envdb.QA, "seed: {migrations: migrations, fixtures: [t.yml]}")
 	w := newWorld(t, prod, empty, mirrored, seeded)
 
 	x := empty.one("feature-x")
@@ -205,6 +206,20 @@ func TestCreateByThePattern(t *testing.T) {
 	z := mirrored.one("1") // which takes the first backup of production
 	w.create(manager.CreateRequest{Environment: z.name})
 	same(t, "its content", z.content(t), "1|prod")
+
+	q := seeded.one("1")
+	_, err = w.Create(t.Context(), manager.CreateRequest{Environment: q.name})
+	wants(t, err, envdb.ErrPreflight, "migrations")
+	if w.listed(q.name) != nil {
+		t.Error("it is listed, and its seed cannot be read")
+	}
+	if err := os.Mkdir(w.path("migrations"), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	w.write("migrations/00001_t.sql", "-- +goose Up\nCREATE TABLE t (id int PRIMARY KEY, who text);\n")
+	w.write("t.yml", "- {id: 1, who: a fixture}\n")
+	w.create(manager.CreateRequest{Environment: q.name})
+	same(t, "its content", q.content(t), "1|a fixture")
 
 	_, err = w.Create(t.Context(), manager.CreateRequest{Environment: "prod"})
 	wants(t, err, envdb.ErrMisuse, "declared by its name")
@@ -298,7 +313,7 @@ func TestWhatEnvdbDidNotMake(t *testing.T) {
 	// What was moved aside stays; what envdb made goes.
 	w.mirror("prod", "qa")
 	gone := w.destroy("qa")
-	if len(gone.Dropped) != 1 || len(gone.Left) != 1 {
+	if len(gone.Dropped) != 2 || len(gone.Left) != 1 {
 		t.Errorf("destroyed: %+v", gone)
 	}
 	if left := qa.databases(t); len(left) != 1 || !strings.Contains(left[0], "__aside_") {
