@@ -50,11 +50,12 @@ WHERE NOT i.indisprimary AND NOT i.indisexclusion AND i.indisvalid AND NOT i.ind
 func (l *loader) setAside(ctx context.Context, u *unit, rows int64) (*aside, error) {
 	a := &aside{table: u.table}
 	t := u.table
-	if rows <= fewRows || rows < u.rows || !t.owned || t.partitioned {
+	// A table whose constraints still wait to be checked cannot be altered.
+	if rows <= fewRows || rows < u.rows || !t.owned || t.partitioned || l.waiting {
 		return a, nil
 	}
-	var waiting bool
-	if err := l.conn.QueryRow(ctx, "SELECT relispartition OR relhassubclass FROM pg_class WHERE oid = $1", t.oid).Scan(&waiting); err != nil || waiting {
+	var related bool
+	if err := l.conn.QueryRow(ctx, "SELECT relispartition OR relhassubclass FROM pg_class WHERE oid = $1", t.oid).Scan(&related); err != nil || related {
 		return a, err
 	}
 	found, err := l.conn.Query(ctx, asideSQL, t.oid, t.sql())

@@ -66,6 +66,9 @@ func TestFakeKindsAreSteady(t *testing.T) {
 			continue
 		}
 		one, err := k.Value(fake.New("seed", name))
+		if err != nil && strings.Contains(err.Error(), "could not find field") {
+			continue // it needs arguments, and says which
+		}
 		two, _ := k.Value(fake.New("seed", name))
 		if err != nil || one != two {
 			t.Errorf("%s: %q, then %q (%v)", name, one, two, err)

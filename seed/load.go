@@ -41,11 +41,14 @@ type loader struct {
 	vague  map[string]bool
 	notes  []string
 	shapes map[string]*shape // of the inserts
-	serial int
+	// waiting says that constraints wait until the end of the stretch.
+	waiting bool
+	serial  int
 }
 
 // Load puts the fixtures into the database, in one transaction: after an error
-// nothing of them is there. Then it brings the sequences that columns own up to
+// nothing of them is there. The session's search path should be the one that
+// the application has. Then it brings the sequences that columns own up to
 // their columns, and checks the constraints. The session needs no more than the
 // privileges of the tables' owner.
 func (s *Set) Load(ctx context.Context, conn *pgx.Conn, report envdb.Report) (*Loaded, error) {
@@ -89,7 +92,8 @@ func (l *loader) state(err error) error {
 // session is how the session reads texts, whatever the database's defaults
 // are: days before months, as in go-testfixtures, and times in UTC.
 const session = `SET LOCAL TimeZone = 'UTC'; SET LOCAL DateStyle = 'ISO, DMY'; SET LOCAL IntervalStyle = 'postgres';
-SET LOCAL standard_conforming_strings = on; SET LOCAL bytea_output = 'hex'; SET LOCAL statement_timeout = 0; SET LOCAL lock_timeout = 0`
+SET LOCAL standard_conforming_strings = on; SET LOCAL bytea_output = 'hex'; SET LOCAL statement_timeout = 0; SET LOCAL lock_timeout = 0;
+SET LOCAL idle_in_transaction_session_timeout = 0`
 
 func (l *loader) run(ctx context.Context) error {
 	if err := l.exec(ctx, session); err != nil {
@@ -175,6 +179,7 @@ func (l *loader) setConstraints(ctx context.Context, o *order) error {
 	if err := l.exec(ctx, "SET CONSTRAINTS ALL IMMEDIATE"); err != nil {
 		return fmt.Errorf("check the constraints: %w", err)
 	}
+	l.waiting = len(o.deferred) > 0
 	for _, u := range o.units {
 		for _, f := range u.table.foreign {
 			if !slices.Contains(o.deferred, f) {

@@ -238,7 +238,7 @@ func migrationFault(err error, fsys fs.FS, name, sql string) error {
 	}
 	p := at.Fail("the migration failed (%s): %w", partial.Failed.Direction, partial.Err)
 	p.Kind = nil
-	if ctxErr := context.Cause(context.Background()); ctxErr == nil && errors.Is(err, context.Canceled) {
+	if errors.Is(err, context.Canceled) {
 		p.Kind = envdb.ErrInterrupted
 	}
 	p.State = fmt.Sprintf("%d migrations before it were applied", len(partial.Applied))

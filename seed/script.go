@@ -31,10 +31,19 @@ func (l *loader) script(ctx context.Context, it *item) error {
 		return fixture.Position{File: it.source.Name}.Fail("was changed while it was read").WithNext("run this again")
 	}
 	l.report.Send(envdb.Progress{Step: "run " + it.source.Name})
-	if !annotated.MatchString(text) {
-		return scriptFault(it, text, text, l.exec(ctx, text))
+	// A script may rely on a deferrable constraint to wait.
+	if err := l.exec(ctx, "SET CONSTRAINTS ALL DEFERRED"); err != nil {
+		return fmt.Errorf("defer the constraints: %w", err)
 	}
-	return l.gooseScript(ctx, it, text)
+	if annotated.MatchString(text) {
+		err = l.gooseScript(ctx, it, text)
+	} else {
+		err = scriptFault(it, text, text, l.exec(ctx, text))
+	}
+	if err != nil {
+		return err
+	}
+	return scriptFault(it, text, text, l.exec(ctx, "SET CONSTRAINTS ALL IMMEDIATE"))
 }
 
 // gooseScript has goose run the Up part of a file.

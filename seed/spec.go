@@ -122,11 +122,11 @@ func (s *Set) UsesTime() bool { return s.usesTime }
 func (s *Set) Complete() bool { return s.spec.Command == "" || len(s.spec.CommandFiles) > 0 }
 
 func (s *Set) readItem(f File) (item, error) {
-	f2, known := forms[strings.ToLower(path.Ext(f.Path))]
+	how, known := forms[strings.ToLower(path.Ext(f.Path))]
 	if !known {
 		return item{}, fixture.Position{File: f.Name}.Fail("is no fixture file: it ends in none of .yml, .yaml, .csv, .sql")
 	}
-	it := item{source: f, form: f2}
+	it := item{source: f, form: how}
 	var err error
 	if it.hash, err = hashOf(f); err != nil {
 		return item{}, err

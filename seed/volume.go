@@ -296,8 +296,8 @@ func (l *loader) picked(ctx context.Context, f *foreignKey) (*generate.Keys, err
 	return keys, nil
 }
 
-// blockLine is where COPY was: COPY orders, line 3, column total: "x".
-var blockLine = regexp.MustCompile(`line (\d+)(?:, column ([^:]+))?`)
+// detailColumn is the first column of the key in a detail of the server.
+var detailColumn = regexp.MustCompile(`^Key \((.*?)\)=`)
 
 // blockFault says which column of a block made what the server refused.
 func (l *loader) blockFault(err error, t *table, b *block) error {
@@ -307,11 +307,11 @@ func (l *loader) blockFault(err error, t *table, b *block) error {
 	}
 	at, row := b.At, int64(0)
 	column := pgErr.ColumnName
-	if parts := blockLine.FindStringSubmatch(pgErr.Where); parts != nil {
+	if parts := copyLine.FindStringSubmatch(pgErr.Where); parts != nil {
 		row, _ = strconv.ParseInt(parts[1], 10, 64) // it matched digits
 		column = parts[2]
 	}
-	if parts := regexp.MustCompile(`^Key \((.*?)\)=`).FindStringSubmatch(pgErr.Detail); parts != nil {
+	if parts := detailColumn.FindStringSubmatch(pgErr.Detail); parts != nil {
 		column = strings.Trim(parts[1], `"`)
 	}
 	for _, c := range b.Columns {

@@ -50,6 +50,7 @@ type Kind struct {
 var unsteady = []string{
 	"date", "daterange", "pastdate", "futuredate", "year", "creditcard", "creditcardexp",
 	"time", "timerange", "nanosecond",
+	"generate", // whose pattern may name any of them
 }
 
 // outputs are the types that are one value.

@@ -1,7 +1,6 @@
 package generate
 
 import (
-	"fmt"
 	"math/rand/v2"
 	"regexp"
 	"slices"
@@ -385,6 +384,3 @@ func (f formatted) append(b []byte, r *row, _ *rand.Rand) ([]byte, bool) {
 	}
 	return append(b, f.after...), true
 }
-
-// String names the block for messages.
-func (b Block) String() string { return fmt.Sprintf("generate of %s at %s", b.Table, b.At) }
