@@ -15,7 +15,7 @@ import (
 
 func newMaskCommand(a *app) *cobra.Command {
 	c := needsOneOf(&cobra.Command{
-		Use:   "mask check",
+		Use:   "mask",
 		Short: "Check the rules by which a mirror masks",
 	})
 	c.AddCommand(newMaskCheckCommand(a))

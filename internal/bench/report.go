@@ -93,6 +93,7 @@ func titles() map[string]string {
 		"change":  "Later backups",
 		"restore": "A restore",
 		"mirror":  "Mirrors",
+		"masking": "A masked mirror",
 		"promote": "A promote under load",
 		"reset":   "Resets",
 		"memory":  "Memory",

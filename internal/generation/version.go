@@ -49,16 +49,17 @@ func (v Version) ours() bool { return v.Marker != nil && !v.Marker.Foreign }
 
 // listSQL reads every database that may be a version. pg_database_size fails
 // for a database that is dropped meanwhile or may not be connected to, so it
-// is asked only where it is allowed, and apart.
+// is asked only where it is allowed, and apart. Of one that is dropped meanwhile
+// has_database_privilege says NULL.
 const listSQL = `
 	SELECT d.oid, d.datname, coalesce(shobj_description(d.oid, 'pg_database'), ''), d.datconnlimit = -2, NOT d.datallowconn, d.xmin::text::bigint,
-	       pg_has_role('pg_read_all_stats', 'USAGE') OR has_database_privilege(d.oid, 'CONNECT')
+	       pg_has_role('pg_read_all_stats', 'USAGE') OR coalesce(has_database_privilege(d.oid, 'CONNECT'), false)
 	FROM pg_database d WHERE d.datname NOT IN ('template0', 'template1')`
 
 // List returns the versions of the environment: live first, then the dark
 // ones, then the previous ones with the newest first, then what was moved
-// aside, then the baseline and the spares. It also returns databases that are named as versions are but carry no
-// valid marker.
+// aside, then the baseline and the spares. It also returns databases that are
+// named as versions are but carry no valid marker.
 func (g *Generations) List(ctx context.Context) ([]Version, error) {
 	var versions []Version
 	err := g.session.do(ctx, quick, func(ctx context.Context, conn *pgx.Conn) (err error) {
