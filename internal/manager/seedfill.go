@@ -159,7 +159,7 @@ func (m *Manager) reseed(ctx context.Context, x *execution, env config.Environme
 	if err != nil {
 		return nil, err
 	}
-	notes := append(r.Notes, fmt.Sprintf("seeded anew, digest %s", shortDigest(r.Digest)))
+	notes := append(r.Notes, fmt.Sprintf("seeded from migrations and fixtures, digest %s", shortDigest(r.Digest)))
 	return &BuildResult{
 		Run: r.Run, Environment: r.Environment, Database: r.Database, Previous: r.Previous, Neutrality: envdb.Seeded,
 		Tables: r.Tables, Rows: r.Rows, Notes: notes, Elapsed: r.Elapsed,
