@@ -93,8 +93,17 @@ func after(n int, longest time.Duration, seed uint64) []moment {
 const few = 1
 
 func moments(seed uint64, longest time.Duration, named ...moment) []moment {
+	random := few
 	if soak() {
-		return append(named, after(10, longest, seed)...)
+		random = 10
+	}
+	return append(some(seed, named...), after(random, longest, seed)...)
+}
+
+// some returns every other moment, or all in a soak.
+func some(seed uint64, named ...moment) []moment {
+	if soak() {
+		return named
 	}
 	var sample []moment
 	for i, m := range named {
@@ -102,7 +111,7 @@ func moments(seed uint64, longest time.Duration, named ...moment) []moment {
 			sample = append(sample, m)
 		}
 	}
-	return append(sample, after(few, longest, seed)...)
+	return sample
 }
 
 func TestKilledBackup(t *testing.T) {

@@ -61,9 +61,7 @@ func TestKilledCreate(t *testing.T) {
 	s := newScene(t, plan{noMirror: true})
 	x := s.comesAndGoes(t)
 	want := ""
-	for i, m := range []moment{
-		atStep("record"), atStep("create"), behindGate("check.sql", (*scene).checkGate), atStep("promote"),
-	} {
+	for i, m := range some(7, atStep("record"), atStep("create"), behindGate("check.sql", (*scene).checkGate), atStep("promote")) {
 		k := s.killed(t, m, x, "create", "test-x")
 		if made := x.all(t); len(made) > 0 && s.record(t, "test-x") == nil {
 			t.Errorf("%s: there is %q, and no record", k.at, made)
@@ -94,7 +92,7 @@ func TestKilledDestroy(t *testing.T) {
 	t.Parallel()
 	s := newScene(t, plan{noMirror: true})
 	x := s.comesAndGoes(t)
-	for _, m := range []moment{atStep("preflight"), atStep("drop"), atStep("forget"), inTheDrop(x)} {
+	for _, m := range some(8, atStep("forget"), atStep("preflight"), inTheDrop(x), atStep("drop")) {
 		s.run(t, 0, "create", "test-x")
 		s.run(t, 0, "mirror", "prod", "test-x")
 		k := s.killed(t, m, x, "destroy", "test-x", "--confirm", "test-x")
@@ -147,8 +145,7 @@ func TestKilledHibernate(t *testing.T) {
 	s.run(t, 0, "restore", "staging@latest") // so that it is envdb's
 	s.copy.server.DropDatabase(t, asideOf(t, d))
 	want := d.content(t)
-	for i, m := range append(after(few, 700*time.Millisecond, 6),
-		atStep("retire"), atStep("copy"), atStep("commit"), atStep("verify"), atStep("drop")) {
+	for i, m := range moments(6, 700*time.Millisecond, atStep("retire"), atStep("copy"), atStep("commit"), atStep("verify"), atStep("drop")) {
 		k := s.killed(t, m, d, "hibernate", "staging", "--confirm", "staging")
 		k.isInterrupted(t)
 		if e := s.record(t, "staging"); len(d.all(t)) == 0 && (e == nil || e.Hibernation == nil || e.Hibernation.Backup == "") {
@@ -201,7 +198,7 @@ func TestKilledWake(t *testing.T) {
 	d := s.staging
 	s.run(t, 0, "restore", "staging@latest")
 	want := d.content(t)
-	for _, m := range []moment{atStep("preflight"), atStep("copy"), atStep("promote"), atStep("unpin")} {
+	for _, m := range some(9, atStep("preflight"), atStep("copy"), atStep("unpin"), atStep("promote")) {
 		s.run(t, 0, "hibernate", "staging", "--confirm", "staging")
 		k := s.killed(t, m, d, "wake", "staging")
 		k.isInterrupted(t)

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 
 	"github.com/envdb/envdb"
 	"github.com/envdb/envdb/backup"
@@ -196,12 +197,31 @@ func (m *Manager) examineVersions(ctx context.Context, name string, clean bool, 
 	if err != nil {
 		return err
 	}
+	versions, err := generations.List(ctx)
+	if err != nil {
+		return err
+	}
 	for _, v := range obsolete {
+		if v.Unsealed == "" && afterRollback(v, versions) {
+			continue
+		}
 		if err := m.examineVersion(ctx, env, v.Name, "no reset uses "+ofNoUse(v), clean, d); err != nil {
 			return err
 		}
 	}
 	return nil
+}
+
+// afterRollback reports whether a reset would use the baseline or spare once a
+// previous version is live again, whose baseline it is.
+func afterRollback(v generation.Version, versions []generation.Version) bool {
+	baseline := v.ID
+	if v.State == envdb.Spare && v.Marker != nil {
+		baseline = v.Marker.Baseline
+	}
+	return slices.ContainsFunc(versions, func(p generation.Version) bool {
+		return p.State == envdb.Previous && p.Marker != nil && (p.ID == baseline || p.Marker.Baseline == baseline)
+	})
 }
 
 // ofNoUse names a baseline or a spare, and what is wrong with it.
