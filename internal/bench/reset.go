@@ -60,11 +60,18 @@ func (b *bench) resetOf(ctx context.Context, db database, rounds int) (_ []resul
 		return nil, err
 	}
 	defer func() { err = errors.Join(err, at.remove()) }()
-	copied, err := b.copies(ctx, at, &check{want: want}, "baseline: auto", rounds)
+	baseline, err := b.filled(ctx, at, "baseline: auto")
 	if err != nil {
 		return nil, err
 	}
-	spared, err := b.copies(ctx, at, &check{want: want}, "spares: 1", rounds)
+	copied, err := b.compete(ctx, rounds, []contender{b.reset(at, &check{want: want}), b.bareCopy(baseline, "wal_log"), b.bareCopy(baseline, "file_copy")})
+	if err != nil {
+		return nil, err
+	}
+	if _, err := b.filled(ctx, at, "spares: 1"); err != nil {
+		return nil, err
+	}
+	spared, err := b.compete(ctx, rounds, []contender{b.reset(at, &check{want: want})})
 	if err != nil {
 		return nil, err
 	}
@@ -76,7 +83,7 @@ func (b *bench) resetOf(ctx context.Context, db database, rounds int) (_ []resul
 		first.verdict = atMost(copied[0].wall(), smallReset)
 	}
 	swap := median(of(spared[0].samples, func(s Sample) time.Duration { return s.Told }))
-	return []result{first, {work: "reset with a spare", on: db.what, series: spared[:1], facts: []fact{told(spared[0]),
+	return []result{first, {work: "reset with a spare", on: db.what, series: spared, facts: []fact{told(spared[0]),
 		{"until the process ends", seconds(spared[0].wall()) + " s, in which it drops the oldest version and makes the next spare"}},
 		verdict: atMost(swap, longestSwap)}}, nil
 }
@@ -91,27 +98,23 @@ func told(s series) fact {
 	return fact{"until the result is printed", fmt.Sprintf("%s (%s–%s)", milliseconds(median(values)), milliseconds(slices.Min(values)), milliseconds(slices.Max(values)))}
 }
 
-// copies lets envdb reset a copy that was damaged, in turn with bare copies of
-// its baseline.
-func (b *bench) copies(ctx context.Context, at *site, as *check, configured string, rounds int) ([]series, error) {
+// filled makes a copy with a baseline, in the configuration given, and returns
+// the baseline's name.
+func (b *bench) filled(ctx context.Context, at *site, configured string) (string, error) {
 	if err := b.dropAll(ctx); err != nil {
-		return nil, err
+		return "", err
 	}
 	at.configured = configured
 	if err := at.configure(); err != nil {
-		return nil, err
+		return "", err
 	}
 	// The second mirror makes the first one previous, which every reset drops.
 	for range 2 {
 		if _, err := run(ctx, at.envdb("mirror", "prod", "copy")); err != nil {
-			return nil, err
+			return "", err
 		}
 	}
-	baseline, err := b.only(ctx, "SELECT datname FROM pg_database WHERE datname LIKE '%\\_\\_baseline\\_%'")
-	if err != nil {
-		return nil, err
-	}
-	return b.compete(ctx, rounds, []contender{b.reset(at, as), b.bareCopy(baseline, "wal_log"), b.bareCopy(baseline, "file_copy")})
+	return b.only(ctx, "SELECT datname FROM pg_database WHERE datname LIKE '%\\_\\_baseline\\_%'")
 }
 
 // reset damages the copy, resets it, and looks whether it is whole.

@@ -29,8 +29,11 @@ type Copying struct {
 }
 
 // walLogMost is the size in bytes up to which a template is copied through the
-// WAL.
-const walLogMost = 300 << 20
+// WAL. Measured on two processors and an SSD, right after a checkpoint and
+// beside other work: 50 MB took 1.9 s by wal_log and 2.1 s by file_copy, 100 MB
+// 2.7 s and 1.8 s, 300 MB 4.2 s and 1.9 s, 1 GB 17 s and 9 s. The checkpoints of
+// file_copy also write what others have changed, so it is not lower.
+const walLogMost = 100 << 20
 
 // StrategyFor returns how a database of so many bytes is copied.
 func StrategyFor(bytes int64) Strategy {

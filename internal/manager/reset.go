@@ -199,11 +199,11 @@ func (m *Manager) rebuild(ctx context.Context, x *execution, r resetting) (*Buil
 	}
 	repository, err := m.open(ctx)
 	if err != nil {
-		return nil, r.noWay(err)
+		return nil, noWay(r.env, r.choice, err)
 	}
 	p, b, err := m.planRebuild(ctx, repository, r.env, r.choice, r.Confirm)
 	if err != nil {
-		return nil, r.noWay(err)
+		return nil, noWay(r.env, r.choice, err)
 	}
 	m.warn(p)
 	err = x.recording.Update(ctx, func(run *ledger.Run) {
@@ -216,8 +216,8 @@ func (m *Manager) rebuild(ctx context.Context, x *execution, r resetting) (*Buil
 }
 
 // noWay says that both ways are barred.
-func (c choice) noWay(err error) error {
-	return fmt.Errorf("%s; nor can the backup be restored that it was filled from: %w", c.why, err)
+func noWay(env config.Environment, c choice, err error) error {
+	return fmt.Errorf("the baseline is not used (%s), and the backup that %s was filled from cannot be restored: %w", c.why, env.Name, err)
 }
 
 // reseed fills the environment from its migrations and fixtures again, without

@@ -124,11 +124,11 @@ func (m *Manager) PlanReset(ctx context.Context, req ResetRequest) (*Plan, error
 	}
 	repository, err := m.open(ctx)
 	if err != nil {
-		return nil, c.noWay(err)
+		return nil, noWay(env, c, err)
 	}
 	p, b, err := m.planRebuild(ctx, repository, env, c, req.Confirm)
 	if err != nil {
-		return nil, c.noWay(err)
+		return nil, noWay(env, c, err)
 	}
 	p.Operation = envdb.OpReset
 	p.peak(versions, filling(b, versions, p.Bytes)...)

@@ -139,11 +139,11 @@ func TestResetWithoutAnIntactBaseline(t *testing.T) {
 		says  string
 	}{
 		"somebody connected": {spoil: func(b string) {
-			s.Exec(t, "postgres", "ALTER DATABASE "+b+" ALLOW_CONNECTIONS true")
+			s.Exec(t, "postgres", "ALTER DATABASE "+postgres.Quote(b)+" ALLOW_CONNECTIONS true")
 			s.Exec(t, b, "UPDATE t SET who = 'mallory'")
-			s.Exec(t, "postgres", "ALTER DATABASE "+b+" ALLOW_CONNECTIONS false")
+			s.Exec(t, "postgres", "ALTER DATABASE "+postgres.Quote(b)+" ALLOW_CONNECTIONS false")
 		}, says: "may have connected to it"},
-		"dropped by hand": {spoil: func(b string) { s.Exec(t, "postgres", "DROP DATABASE "+b) }, says: "somebody dropped it"},
+		"dropped by hand": {spoil: func(b string) { s.Exec(t, "postgres", "DROP DATABASE "+postgres.Quote(b)) }, says: "somebody dropped it"},
 		"--no-cache":      {spoil: func(string) {}, req: manager.ResetRequest{NoCache: true}, says: "--no-cache"},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -220,7 +220,7 @@ func TestResetFromASpare(t *testing.T) {
 	}
 	// One that somebody was in is not used, and replaced.
 	spoilt := w.of("qa", envdb.Spare)
-	s.Exec(t, "postgres", "ALTER DATABASE "+spoilt+" ALLOW_CONNECTIONS true")
+	s.Exec(t, "postgres", "ALTER DATABASE "+postgres.Quote(spoilt)+" ALLOW_CONNECTIONS true")
 	d, err := w.Doctor(t.Context(), w.store, manager.DoctorRequest{})
 	if said := fmt.Sprint(d.Findings); err != nil || !strings.Contains(said, spoilt) || !strings.Contains(said, "allowed connections") {
 		t.Errorf("the doctor says %s, %v", said, err)
