@@ -22,7 +22,7 @@ func TestCutWireWhileCopying(t *testing.T) {
 		cuts []string
 		do   func(*testing.T, world, *generation.Generations, generation.Version) error
 	}{
-		{"seal", []string{"allow_connections false", "pg_terminate_backend", "template", "comment on database"},
+		{"seal", []string{"allow_connections false", "template", "comment on database"},
 			func(t *testing.T, w world, g *generation.Generations, _ generation.Version) error {
 				d, err := g.Find(t.Context(), "next")
 				if err == nil {
