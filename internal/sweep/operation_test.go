@@ -47,7 +47,7 @@ func operations() []operation {
 		{name: "restore", ways: 1, shards: 2, every: 12, requests: 9, scene: restored, prepare: buildOther("restore"), state: live, versions: "live previous"},
 		{name: "promote", ways: 2, shards: 1, every: 2, requests: 3, scene: mirrored, prepare: promoteDark, state: live, versions: "live baseline previous", once: true},
 		{name: "rollback", ways: 2, shards: 1, every: 2, requests: 3, scene: mirrored, prepare: rollBack, state: live, versions: "live baseline previous", once: true},
-		{name: "reset", ways: 1, shards: 1, every: 6, requests: 5, scene: mirrored, prepare: resetBroken, state: live, versions: "live baseline previous", once: true},
+		{name: "reset", ways: 1, shards: 1, every: 10, requests: 9, scene: mirrored, prepare: resetBroken, state: live, versions: "live baseline previous", once: true},
 		{name: "discard", ways: 2, shards: 1, every: 1, requests: 4, scene: mirrored, prepare: discardDark, state: darkVersion, versions: "live baseline previous", once: true},
 		{name: "clean", ways: 1, shards: 1, every: 4, requests: 4, scene: littered, prepare: cleanUp, state: leftovers, versions: "live baseline previous"},
 		{name: "verify", ways: 2, shards: 1, every: 1, requests: 2, scene: mirrored, prepare: simply("verify", "prod"), state: marks},
