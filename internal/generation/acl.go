@@ -55,15 +55,16 @@ func aclName(s string) (name, rest string) {
 	return s[:end], s[end:]
 }
 
-// clearACL returns what takes every privilege away. Grants that others passed
-// on go with those of the owner.
-func clearACL(db string, acl []string) ([]string, error) {
+// clearACL returns what takes every privilege away, also those of PostgreSQL's
+// default, which a copied database has. Grants that others passed on go with
+// those of the owner.
+func clearACL(db, owner string, acl []string) ([]string, error) {
+	grants, err := parseACL(acl, owner)
+	if err != nil {
+		return nil, err
+	}
 	sql := []string{"REVOKE ALL ON DATABASE " + db + " FROM PUBLIC CASCADE"}
-	for _, item := range acl {
-		g, err := parseACLItem(item)
-		if err != nil {
-			return nil, err
-		}
+	for _, g := range grants {
 		if g.grantee != "" {
 			sql = append(sql, "REVOKE ALL ON DATABASE "+db+" FROM "+postgres.Quote(g.grantee)+" CASCADE")
 		}

@@ -103,7 +103,7 @@ func (g *Generations) give(ctx context.Context, tx pgx.Tx, name string, p Proper
 	if err != nil {
 		return err
 	}
-	sql, err := clearACL(db, now.ACL)
+	sql, err := clearACL(db, owner, now.ACL)
 	if err != nil {
 		return err
 	}

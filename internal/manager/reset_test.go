@@ -107,7 +107,7 @@ func TestResetKeepsWhatATemplateDrops(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	s.Exec(t, "postgres", "ALTER DATABASE "+db+" OWNER TO "+owner, "REVOKE ALL ON DATABASE "+db+" FROM PUBLIC",
+	s.Exec(t, "postgres", "ALTER DATABASE "+db+" OWNER TO "+owner, "REVOKE ALL ON DATABASE "+db+" FROM PUBLIC", "REVOKE CREATE ON DATABASE "+db+" FROM "+owner,
 		"GRANT CONNECT ON DATABASE "+db+" TO "+reader, "ALTER DATABASE "+db+" CONNECTION LIMIT 44",
 		"ALTER DATABASE "+db+" SET statement_timeout = '1min'", "COMMENT ON DATABASE "+db+" IS "+postgres.Literal(comment))
 	t.Cleanup(func() { s.Exec(t, "postgres", "REASSIGN OWNED BY "+owner+" TO postgres", "DROP OWNED BY "+reader) })
