@@ -27,6 +27,9 @@ type operation struct {
 	// ways is in how many ways each store call fails in `make test`, and shards
 	// on how many scenes the faults are spread.
 	ways, shards int
+	// calls is that every so manieth store call fails in `make test`; every one
+	// if 0.
+	calls int
 	// every is that every so manieth statement fails in `make test`: those that
 	// build do much the same, and take their time.
 	every int
@@ -43,13 +46,13 @@ type operation struct {
 func operations() []operation {
 	return []operation{
 		{name: "backup", ways: 2, shards: 2, every: 10, stops: true, requests: 2, scene: sourceOnly, prepare: simply("backup", "prod"), state: newestBackup},
-		{name: "mirror", ways: 1, shards: 2, every: 16, requests: 6, scene: mirrored, prepare: buildOther("mirror"), state: live, versions: "live baseline previous"},
-		{name: "restore", ways: 1, shards: 2, every: 24, requests: 18, scene: restored, prepare: buildOther("restore"), state: live, versions: "live previous"},
+		{name: "mirror", ways: 1, shards: 2, calls: 2, every: 40, requests: 20, scene: mirrored, prepare: buildOther("mirror"), state: live, versions: "live baseline previous"},
+		{name: "restore", ways: 1, shards: 2, calls: 3, every: 60, requests: 40, scene: restored, prepare: buildOther("restore"), state: live, versions: "live previous"},
 		{name: "promote", ways: 2, shards: 1, every: 4, requests: 6, scene: mirrored, prepare: promoteDark, state: live, versions: "live baseline previous", once: true},
 		{name: "rollback", ways: 2, shards: 1, every: 4, requests: 6, scene: mirrored, prepare: rollBack, state: live, versions: "live baseline previous", once: true},
 		{name: "reset", ways: 1, shards: 1, every: 12, requests: 10, scene: mirrored, prepare: resetBroken, state: live, versions: "live baseline previous", once: true},
 		{name: "discard", ways: 2, shards: 1, every: 3, requests: 8, scene: mirrored, prepare: discardDark, state: darkVersion, versions: "live baseline previous", once: true},
-		{name: "clean", ways: 1, shards: 1, every: 8, requests: 8, scene: littered, prepare: cleanUp, state: leftovers, versions: "live baseline previous"},
+		{name: "clean", ways: 1, shards: 1, calls: 2, every: 16, requests: 16, scene: littered, prepare: cleanUp, state: leftovers, versions: "live baseline previous"},
 		{name: "verify", ways: 2, shards: 1, every: 2, requests: 4, scene: mirrored, prepare: simply("verify", "prod"), state: marks},
 	}
 }
