@@ -34,24 +34,11 @@ wait: if a statement waits for the backup, the backup steps aside.`,
 }
 
 func (a *app) runBackup(ctx context.Context, req manager.BackupRequest, dryRun bool) error {
-	s, err := a.open(ctx)
-	if err != nil {
-		return err
-	}
-	defer s.close()
-	if dryRun {
-		plan, err := s.manager.PlanBackup(ctx, req)
-		if err != nil {
-			return err
-		}
-		return a.printPlan(plan)
-	}
-	result, err := s.manager.Backup(ctx, req)
-	s.finish()
-	if err != nil {
-		return err
-	}
-	return print(a, result, renderBackup)
+	return planned(ctx, a, dryRun, renderBackup,
+		func(ctx context.Context, m *manager.Manager) (*manager.Plan, error) { return m.PlanBackup(ctx, req) },
+		func(ctx context.Context, m *manager.Manager) (*manager.BackupResult, error) {
+			return m.Backup(ctx, req)
+		})
 }
 
 func renderBackup(w io.Writer, r *manager.BackupResult) {

@@ -36,24 +36,11 @@ protected environments do not hibernate.`,
 }
 
 func (a *app) runHibernate(ctx context.Context, req manager.HibernateRequest, dryRun bool) error {
-	s, err := a.open(ctx)
-	if err != nil {
-		return err
-	}
-	defer s.close()
-	if dryRun {
-		plan, err := s.manager.PlanHibernate(ctx, req)
-		if err != nil {
-			return err
-		}
-		return a.printPlan(plan)
-	}
-	result, err := s.manager.Hibernate(ctx, req)
-	s.finish()
-	if err != nil {
-		return err
-	}
-	return print(a, result, renderHibernated)
+	return planned(ctx, a, dryRun, renderHibernated,
+		func(ctx context.Context, m *manager.Manager) (*manager.Plan, error) { return m.PlanHibernate(ctx, req) },
+		func(ctx context.Context, m *manager.Manager) (*manager.HibernateResult, error) {
+			return m.Hibernate(ctx, req)
+		})
 }
 
 func renderHibernated(w io.Writer, r *manager.HibernateResult) {
@@ -85,24 +72,9 @@ func newWakeCommand(a *app) *cobra.Command {
 }
 
 func (a *app) runWake(ctx context.Context, name string, dryRun bool) error {
-	s, err := a.open(ctx)
-	if err != nil {
-		return err
-	}
-	defer s.close()
-	if dryRun {
-		plan, err := s.manager.PlanWake(ctx, name)
-		if err != nil {
-			return err
-		}
-		return a.printPlan(plan)
-	}
-	result, err := s.manager.Wake(ctx, name)
-	s.finish()
-	if err != nil {
-		return err
-	}
-	return print(a, result, renderWoken)
+	return planned(ctx, a, dryRun, renderWoken,
+		func(ctx context.Context, m *manager.Manager) (*manager.Plan, error) { return m.PlanWake(ctx, name) },
+		func(ctx context.Context, m *manager.Manager) (*manager.WakeResult, error) { return m.Wake(ctx, name) })
 }
 
 func renderWoken(w io.Writer, r *manager.WakeResult) {

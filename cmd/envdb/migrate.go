@@ -45,24 +45,11 @@ For production, type its name again: --confirm ENV.`,
 }
 
 func (a *app) runMigrate(ctx context.Context, req manager.MigrateRequest, dryRun bool) error {
-	s, err := a.open(ctx)
-	if err != nil {
-		return err
-	}
-	defer s.close()
-	if dryRun {
-		plan, err := s.manager.PlanMigrate(ctx, req)
-		if err != nil {
-			return err
-		}
-		return a.printPlan(plan)
-	}
-	result, err := s.manager.Migrate(ctx, req)
-	s.finish()
-	if err != nil {
-		return err
-	}
-	return print(a, result, renderMigrated)
+	return planned(ctx, a, dryRun, renderMigrated,
+		func(ctx context.Context, m *manager.Manager) (*manager.Plan, error) { return m.PlanMigrate(ctx, req) },
+		func(ctx context.Context, m *manager.Manager) (*manager.MigrateResult, error) {
+			return m.Migrate(ctx, req)
+		})
 }
 
 func renderMigrated(w io.Writer, r *manager.MigrateResult) {

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"fmt"
 	"io"
 	"strings"
@@ -49,4 +50,27 @@ func renderPeak(w io.Writer, p *manager.Plan) {
 		parts = append(parts, text)
 	}
 	fmt.Fprintf(w, "  disk at the peak, about: %s = %s\n", console.Bytes(p.PeakBytes), strings.Join(parts, " + "))
+}
+
+// planned runs a command that changes something and prints its result, or with
+// --dry-run the plan of it.
+func planned[T any](ctx context.Context, a *app, dryRun bool, text func(io.Writer, T), plan func(context.Context, *manager.Manager) (*manager.Plan, error), run func(context.Context, *manager.Manager) (T, error)) error {
+	s, err := a.open(ctx)
+	if err != nil {
+		return err
+	}
+	defer s.close()
+	if dryRun {
+		p, err := plan(ctx, s.manager)
+		if err != nil {
+			return err
+		}
+		return a.printPlan(p)
+	}
+	result, err := run(ctx, s.manager)
+	s.finish()
+	if err != nil {
+		return err
+	}
+	return print(a, result, text)
 }

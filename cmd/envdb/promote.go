@@ -62,24 +62,7 @@ It needs PostgreSQL only: it works while the store is down.`,
 }
 
 func (a *app) runSwap(ctx context.Context, dryRun bool, plan func(context.Context, *manager.Manager) (*manager.Plan, error), swap func(context.Context, *manager.Manager) (*manager.SwapResult, error)) error {
-	s, err := a.open(ctx)
-	if err != nil {
-		return err
-	}
-	defer s.close()
-	if dryRun {
-		p, err := plan(ctx, s.manager)
-		if err != nil {
-			return err
-		}
-		return a.printPlan(p)
-	}
-	result, err := swap(ctx, s.manager)
-	s.finish()
-	if err != nil {
-		return err
-	}
-	return print(a, result, renderSwap)
+	return planned(ctx, a, dryRun, renderSwap, plan, swap)
 }
 
 func renderSwap(w io.Writer, r *manager.SwapResult) {
