@@ -62,7 +62,7 @@ func TestDoctorFindsWhatIsOneTooMany(t *testing.T) {
 		t.Errorf("the doctor says %+v, want it to name %s", found.Findings, surplus)
 	}
 	s.must(t, command{Operation: "clean"})
-	if got := s.target.states(t); got != "live previous" {
+	if got := s.target.states(t); got != "live baseline previous" {
 		t.Errorf("cleaned, there is %s", got)
 	}
 }
