@@ -10,7 +10,7 @@ import (
 
 // content is what two equal databases have in common: the rows of each table
 // in number, and in number and length, and the definitions of indexes and
-// constraints.
+// constraints. What goose keeps for itself is none of it.
 type content struct{ counts, lengths, definitions string }
 
 // How a table is measured. The length of every row takes as long as a restore.
@@ -35,7 +35,7 @@ func readContent(ctx context.Context, of envdb.ConnString) (c content, err error
 // readTables measures every table.
 func readTables(ctx context.Context, of envdb.ConnString, how string) (string, error) {
 	tables, err := queryText(ctx, of, `SELECT format('%I.%I', nspname, relname) FROM pg_class c JOIN pg_namespace n ON n.oid = relnamespace
-		WHERE relkind IN ('r', 'p') AND nspname NOT IN ('pg_catalog', 'information_schema') ORDER BY 1`)
+		WHERE relkind IN ('r', 'p') AND nspname NOT IN ('pg_catalog', 'information_schema') AND relname <> 'goose_db_version' ORDER BY 1`)
 	if err != nil {
 		return "", err
 	}
@@ -54,9 +54,10 @@ func readTables(ctx context.Context, of envdb.ConnString, how string) (string, e
 // statistics.
 func readDefinitions(ctx context.Context, of envdb.ConnString) (string, error) {
 	list, err := queryText(ctx, of, `SELECT pg_get_indexdef(indexrelid) FROM pg_index JOIN pg_class c ON c.oid = indrelid JOIN pg_namespace n ON n.oid = relnamespace
-			WHERE nspname NOT IN ('pg_catalog', 'information_schema', 'pg_toast') AND indisvalid
+			WHERE nspname NOT IN ('pg_catalog', 'information_schema', 'pg_toast') AND indisvalid AND c.relname <> 'goose_db_version'
 		UNION ALL SELECT pg_get_constraintdef(oid) || ' of ' || conrelid::regclass FROM pg_constraint WHERE conrelid <> 0 AND convalidated AND connamespace <> 'information_schema'::regnamespace
-		UNION ALL SELECT 'statistics of ' || tablename FROM pg_stats WHERE schemaname NOT IN ('pg_catalog', 'information_schema') GROUP BY tablename
+			AND conrelid IS DISTINCT FROM to_regclass('goose_db_version')
+		UNION ALL SELECT 'statistics of ' || tablename FROM pg_stats WHERE schemaname NOT IN ('pg_catalog', 'information_schema') AND tablename <> 'goose_db_version' GROUP BY tablename
 		ORDER BY 1`)
 	return strings.Join(list, "\n"), err
 }

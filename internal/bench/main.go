@@ -114,6 +114,7 @@ func rows() []row {
 		{"masking", 3, (*bench).maskings},
 		{"promote", 10, (*bench).promotes},
 		{"reset", 5, (*bench).resets},
+		{"seed", 3, (*bench).seeds},
 		{"memory", 1, (*bench).memories},
 		{"calls", 1, (*bench).calls},
 	}

@@ -96,6 +96,7 @@ func titles() map[string]string {
 		"masking": "A masked mirror",
 		"promote": "A promote under load",
 		"reset":   "Resets",
+		"seed":    "Seeds",
 		"memory":  "Memory",
 		"calls":   "Calls to the store",
 	}

@@ -12,6 +12,7 @@ type scale struct {
 	customers, orders          int
 	events, documents, largest int
 	persons                    int
+	generated                  int    // rows that a seed makes up
 	space                      int64  // bytes of disk that all of it needs
 	split                      string // above this size pgcopydb splits a table
 }
@@ -19,9 +20,9 @@ type scale struct {
 // scales are those that can be chosen: full is what is published, small is
 // for who tunes, tiny for the test of this program.
 var scales = map[string]scale{
-	"full":  {"full", 100, 1_000_000, 3_000_000, 12_400_000, 2_000_000, 2_000, 3_000_000, 36 << 30, "500MB"},
-	"small": {"small", 10, 100_000, 300_000, 1_240_000, 200_000, 300, 300_000, 9 << 30, "50MB"},
-	"tiny":  {"tiny", 1, 2_000, 6_000, 25_000, 2_000, 20, 3_000, 2 << 30, "1MB"},
+	"full":  {"full", 100, 1_000_000, 3_000_000, 12_400_000, 2_000_000, 2_000, 3_000_000, 1_000_000, 36 << 30, "500MB"},
+	"small": {"small", 10, 100_000, 300_000, 1_240_000, 200_000, 300, 300_000, 100_000, 9 << 30, "50MB"},
+	"tiny":  {"tiny", 1, 2_000, 6_000, 25_000, 2_000, 20, 3_000, 2_000, 2 << 30, "1MB"},
 }
 
 // database is one of the databases that are measured.

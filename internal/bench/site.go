@@ -26,6 +26,8 @@ type site struct {
 	bucket *bucket
 	// mask is what the copy's mirror has more.
 	mask string
+	// more is a further environment.
+	more string
 }
 
 // sealed says whether the store is encrypted.
@@ -88,7 +90,7 @@ environments:
     tier: production-copy
     mirror: {from: prod%s}
     %s
-%s`, s.storeKeys(), s.bench.jobs, filepath.Join(s.dir, "home"), s.bench.source.URL(s.db.name).Reveal(), s.maskKeys(), cmp.Or(s.configured, "baseline: off"), s.copyURLs())
+%s%s`, s.storeKeys(), s.bench.jobs, filepath.Join(s.dir, "home"), s.bench.source.URL(s.db.name).Reveal(), s.maskKeys(), cmp.Or(s.configured, "baseline: off"), s.copyURLs(), s.more)
 }
 
 // maskKeys says how the mirror masks, if it does.
