@@ -78,12 +78,16 @@ func TestRunMeasures(t *testing.T) {
 	t.Parallel()
 	const much = 80 << 20
 	// tail keeps what has no newline until it ends; then it waits to be seen.
+	began := time.Now()
 	s, err := run(t.Context(), command{program: "sh", args: []string{"-c", "head -c 83886080 /dev/zero | tail -n 1 | { wc -c; sleep 0.2; }"}})
 	if err != nil {
 		t.Fatal(err)
 	}
 	if got := strings.TrimSpace(string(s.Output)); got != "83886080" {
 		t.Errorf("output %q", got)
+	}
+	if took := time.Since(began); s.Told < time.Millisecond || s.Told > took-150*time.Millisecond {
+		t.Errorf("the result stood there after %s of %s", s.Told, took)
 	}
 	if s.Largest < much || s.Together < much || s.Own > much/4 || s.CPU <= 0 {
 		t.Errorf("the largest process has %d MiB, all %d, the first %d; CPU %s", s.Largest>>20, s.Together>>20, s.Own>>20, s.CPU)

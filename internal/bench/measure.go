@@ -141,7 +141,7 @@ func run(ctx context.Context, c command) (Sample, error) {
 	err := cmd.Wait()
 	tree := watch.stop()
 	if err != nil {
-		return Sample{}, fmt.Errorf("%s: %w\n%s", c, errors.Join(ctx.Err(), err), lastLines(said.String()+out.String(), 15))
+		return Sample{}, fmt.Errorf("%s: %w\n%s", c, errors.Join(ctx.Err(), err), lastLines(said.String()+out.text.String(), 15))
 	}
 	usage, ok := cmd.ProcessState.SysUsage().(*syscall.Rusage)
 	if !ok {
@@ -151,13 +151,13 @@ func run(ctx context.Context, c command) (Sample, error) {
 		CPU:     cmd.ProcessState.UserTime() + cmd.ProcessState.SystemTime(),
 		Largest: usage.Maxrss * 1024, // Linux counts it in KiB, and children are in it
 		Own:     tree.own, Together: tree.together,
-		Output: out.Bytes(), Told: out.after,
+		Output: out.text.Bytes(), Told: out.after,
 	}, nil
 }
 
 // firstWord keeps what is written, and notes how long the first of it took.
 type firstWord struct {
-	bytes.Buffer
+	text  bytes.Buffer // not embedded: its ReadFrom would pass Write by
 	began time.Time
 	after time.Duration
 }
@@ -167,7 +167,7 @@ func (w *firstWord) Write(p []byte) (int, error) {
 	if w.after == 0 {
 		w.after = time.Since(w.began)
 	}
-	return w.Buffer.Write(p)
+	return w.text.Write(p)
 }
 
 // environment is ours without what steers libpq, envdb or a language.
