@@ -167,7 +167,7 @@ func (m Marker) outdates(baseline Version) bool {
 // Baseline returns the baseline to which a reset returns the environment; see
 // [InForce].
 func (g *Generations) Baseline(ctx context.Context) (Version, error) {
-	versions, err := g.List(ctx)
+	versions, err := g.versions(ctx, func(v Version) bool { return v.State == envdb.Baseline })
 	if err != nil {
 		return Version{}, err
 	}
@@ -186,7 +186,7 @@ func SparesOf(baseline Version, versions []Version) []Version {
 // Obsolete returns the baselines and spares that no reset uses, if so many
 // spares are to be kept.
 func (g *Generations) Obsolete(ctx context.Context, spares int) ([]Version, error) {
-	versions, err := g.List(ctx)
+	versions, err := g.unmeasured(ctx)
 	if err != nil {
 		return nil, err
 	}

@@ -240,7 +240,7 @@ func (g *Generations) subscriptions(ctx context.Context, v Version) (names []str
 // mark, and databases whose dropping was interrupted. The caller says which
 // runs are alive and which databases a run recorded; it discards what it gets.
 func (g *Generations) Leftovers(ctx context.Context, alive func(run string) bool, recorded Recorded) ([]Version, error) {
-	versions, err := g.List(ctx)
+	versions, err := g.unmeasured(ctx)
 	if err != nil {
 		return nil, err
 	}

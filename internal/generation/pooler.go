@@ -182,7 +182,7 @@ func (g *Generations) unpause(ctx context.Context) error {
 	if g.env.Pooler.Admin == "" {
 		return nil
 	}
-	versions, err := g.List(ctx)
+	versions, err := g.unmeasured(ctx)
 	if err != nil {
 		return err
 	}

@@ -289,7 +289,7 @@ func (g *Generations) preflight(ctx context.Context, conn *pgx.Conn, x exchange)
 // drops them; those that are there were left by one that died, or could not be
 // dropped.
 func (g *Generations) Surplus(ctx context.Context, keep int) ([]Version, error) {
-	versions, err := g.List(ctx)
+	versions, err := g.unmeasured(ctx)
 	if err != nil {
 		return nil, err
 	}

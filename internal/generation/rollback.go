@@ -45,7 +45,7 @@ func (g *Generations) Rollback(ctx context.Context, w envdb.Writable, o Rollback
 
 // way returns the version to go back to.
 func (g *Generations) way(ctx context.Context, to string) (Version, error) {
-	versions, err := g.List(ctx)
+	versions, err := g.unmeasured(ctx)
 	if err != nil {
 		return Version{}, err
 	}

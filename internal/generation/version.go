@@ -42,6 +42,8 @@ type Version struct {
 	// row in pg_database.
 	closed bool
 	row    uint32
+	// sizeable says that envdb's role may ask for the size.
+	sizeable bool
 }
 
 // ours reports whether envdb may drop the version.
@@ -61,43 +63,47 @@ const listSQL = `
 // aside, then the baseline and the spares. It also returns databases that are
 // named as versions are but carry no valid marker.
 func (g *Generations) List(ctx context.Context) ([]Version, error) {
+	return g.versions(ctx, func(Version) bool { return true })
+}
+
+// unmeasured lists without the sizes: PostgreSQL looks at every file of a
+// database for one, and nobody shall wait for that while a version is swapped.
+func (g *Generations) unmeasured(ctx context.Context) ([]Version, error) {
+	return g.versions(ctx, func(Version) bool { return false })
+}
+
+// versions lists, and measures those that are wanted.
+func (g *Generations) versions(ctx context.Context, measured func(Version) bool) ([]Version, error) {
 	var versions []Version
 	err := g.session.do(ctx, quick, func(ctx context.Context, conn *pgx.Conn) (err error) {
-		versions, err = g.list(ctx, conn)
-		return err
+		if versions, err = g.list(ctx, conn); err != nil {
+			return err
+		}
+		for i, v := range versions {
+			if v.sizeable && !v.Broken && measured(v) {
+				versions[i].Size = databaseSize(ctx, conn, v.OID)
+			}
+		}
+		return nil
 	})
 	return versions, err
 }
 
+// list lists without the sizes.
 func (g *Generations) list(ctx context.Context, conn *pgx.Conn) ([]Version, error) {
 	rows, err := conn.Query(ctx, listSQL)
 	if err != nil {
 		return nil, g.explain(err, "list the databases")
 	}
-	type found struct {
-		Version
-		sizeable bool
-	}
-	all, err := pgx.CollectRows(rows, func(row pgx.CollectableRow) (found, error) {
-		var f found
+	versions, err := pgx.CollectRows(rows, func(row pgx.CollectableRow) (v Version, err error) {
 		var comment string
-		err := row.Scan(&f.OID, &f.Name, &comment, &f.Broken, &f.closed, &f.row, &f.sizeable)
-		f.Version = g.describe(f.Version, comment)
-		return f, err
+		err = row.Scan(&v.OID, &v.Name, &comment, &v.Broken, &v.closed, &v.row, &v.sizeable)
+		return g.describe(v, comment), err
 	})
 	if err != nil {
 		return nil, g.explain(err, "list the databases")
 	}
-	var versions []Version
-	for _, f := range all {
-		if f.State == "" {
-			continue
-		}
-		if f.sizeable && !f.Broken {
-			f.Size = databaseSize(ctx, conn, f.OID)
-		}
-		versions = append(versions, f.Version)
-	}
+	versions = slices.DeleteFunc(versions, func(v Version) bool { return v.State == "" })
 	slices.SortFunc(versions, inOrder)
 	return versions, nil
 }
@@ -173,7 +179,7 @@ func (g *Generations) Live(ctx context.Context) (Version, error) { return g.Find
 
 // Find returns the version with the given database name or id.
 func (g *Generations) Find(ctx context.Context, nameOrID string) (Version, error) {
-	versions, err := g.List(ctx)
+	versions, err := g.versions(ctx, func(v Version) bool { return v.Name == nameOrID || v.ID == nameOrID })
 	if err != nil {
 		return Version{}, err
 	}
