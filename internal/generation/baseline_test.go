@@ -334,7 +334,8 @@ func TestPlainRoleResets(t *testing.T) {
 	role, password := s.CreateRole(t, "CREATEDB")
 	w.env.URL = s.URLAs(role, password, w.base(t))
 	g := w.locked(t, "r1")
-	b := w.found(t, g, "a")
+	w.found(t, g, "a")
+	b := baseline(t, g)
 	if b.Size == 0 {
 		t.Error("it does not know how large the baseline is")
 	}

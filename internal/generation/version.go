@@ -24,7 +24,7 @@ type Version struct {
 	Marker   *Marker `json:"marker,omitempty"`
 	Unmarked string  `json:"unmarked,omitempty"`
 	Comment  string  `json:"comment,omitempty"` // the user's
-	// Size is in bytes, or 0 if envdb's role may not ask.
+	// Size is in bytes; it is 0 if nobody asked, or if envdb's role may not ask.
 	Size    int64     `json:"size"`
 	Created time.Time `json:"created,omitzero"`
 	// Broken says that a DROP DATABASE was interrupted: PostgreSQL lets
