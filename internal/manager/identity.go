@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"sync"
 	"time"
 
 	"github.com/envdb/envdb"
@@ -185,17 +186,22 @@ func (m *Manager) guardSwap(ctx context.Context, x *execution, env config.Enviro
 	if err != nil {
 		return err
 	}
+	// All are asked at once: several that do not answer are one wait.
+	var asking sync.WaitGroup
+	for i, p := range protected {
+		asking.Go(func() {
+			now, unanswered := askBriefly(ctx, p)
+			if unanswered != nil && p.Recorded == nil {
+				x.log.Debug("a protected environment is unknown", "env", p.Name, "reason", unanswered)
+				now, unanswered = envdb.Identity{}, nil // which is nobody
+			}
+			protected[i].Identify = func(context.Context) (envdb.Identity, error) { return now, unanswered }
+		})
+	}
 	live, err := m.liveIdentity(ctx, x, env)
+	asking.Wait()
 	if err != nil {
 		return err
-	}
-	for i, p := range protected {
-		now, unanswered := askBriefly(ctx, p)
-		if unanswered != nil && p.Recorded == nil {
-			x.log.Debug("a protected environment is unknown", "env", p.Name, "reason", unanswered)
-			now, unanswered = envdb.Identity{}, nil // which is nobody
-		}
-		protected[i].Identify = func(context.Context) (envdb.Identity, error) { return now, unanswered }
 	}
 	return generation.Guard(ctx, env.Name, live, protected)
 }
