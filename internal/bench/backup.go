@@ -18,11 +18,17 @@ type contender struct {
 	round func(context.Context) (Sample, error)
 }
 
-// compete lets the contenders do the work in turn.
+// compete lets the contenders do the work in turn, each second round from the
+// last to the first: what one leaves in memory and on disk would otherwise
+// always meet the same one.
 func (b *bench) compete(ctx context.Context, rounds int, all []contender) ([]series, error) {
 	list := make([]series, len(all))
-	for range rounds {
-		for i, c := range all {
+	for n := range rounds {
+		for i := range all {
+			if n%2 == 1 {
+				i = len(all) - 1 - i
+			}
+			c := all[i]
 			sample, err := c.round(ctx)
 			if err != nil {
 				return nil, fmt.Errorf("%s: %w", c.who, err)

@@ -111,7 +111,7 @@ and wrote this page.
 
 const howToRead = `## How to read this
 
-* Everything is a whole process, from its start to its end, as a person would start it. The programs take turns (A B C A B C …) on the
+* Everything is a whole process, from its start to its end, as a person would start it. The programs take turns (A B C, C B A, …) on the
   same databases, with the same servers, the same number of connections (` + "`jobs: %d`, `-j %d`" + `) and the same disk. Before each, both servers
   make a checkpoint and the kernel writes what it has. The databases were read once before, and are in memory.
 * **Ratio** is the median time of the other program divided by envdb's: above 1, envdb is faster. min–max shows how far rounds
