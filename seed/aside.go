@@ -21,8 +21,9 @@ type aside struct {
 }
 
 // What may wait is what can be made again to the letter from what PostgreSQL
-// says of it: foreign keys of the table, and secondary indexes, unless they have
-// something that the definition does not show, or something depends on them.
+// says of it: foreign keys of the table, primary keys, unique constraints, and
+// other indexes, unless they have something that the definition does not show,
+// or something depends on them, as foreign keys of other tables do.
 const asideSQL = `
 SELECT 'ALTER TABLE ' || t.name || ' DROP CONSTRAINT ' || quote_ident(f.conname),
        'ALTER TABLE ' || t.name || ' ADD CONSTRAINT ' || quote_ident(f.conname) || ' ' || pg_get_constraintdef(f.oid),
@@ -31,6 +32,20 @@ FROM (SELECT $1::oid AS oid, $2::text AS name) AS t
 JOIN pg_constraint f ON f.conrelid = t.oid AND f.contype = 'f' AND f.convalidated AND f.conparentid = 0
 LEFT JOIN pg_description d ON d.classoid = 'pg_constraint'::regclass AND d.objoid = f.oid AND d.objsubid = 0
 WHERE pg_has_role((SELECT relowner FROM pg_class WHERE oid = f.confrelid), 'USAGE')
+UNION ALL
+SELECT 'ALTER TABLE ' || t.name || ' DROP CONSTRAINT ' || quote_ident(k.conname),
+       'ALTER TABLE ' || t.name || ' ADD CONSTRAINT ' || quote_ident(k.conname) || ' ' || pg_get_constraintdef(k.oid),
+       CASE WHEN d.description IS NOT NULL THEN 'COMMENT ON CONSTRAINT ' || quote_ident(k.conname) || ' ON ' || t.name || ' IS ' || quote_literal(d.description) END
+FROM (SELECT $1::oid AS oid, $2::text AS name) AS t
+JOIN pg_constraint k ON k.conrelid = t.oid AND k.contype IN ('p', 'u') AND k.conparentid = 0
+JOIN pg_index i ON i.indexrelid = k.conindid JOIN pg_class x ON x.oid = k.conindid
+LEFT JOIN pg_description d ON d.classoid = 'pg_constraint'::regclass AND d.objoid = k.oid AND d.objsubid = 0
+WHERE i.indisvalid AND NOT i.indisclustered AND NOT i.indisreplident
+  AND x.reltablespace = 0 AND x.reloptions IS NULL AND obj_description(x.oid, 'pg_class') IS NULL
+  AND NOT EXISTS (SELECT FROM pg_depend p WHERE p.refclassid = 'pg_class'::regclass AND p.refobjid = x.oid)
+  AND NOT EXISTS (SELECT FROM pg_depend p WHERE p.refclassid = 'pg_constraint'::regclass AND p.refobjid = k.oid AND p.objid <> x.oid)
+  AND NOT EXISTS (SELECT FROM pg_depend p WHERE p.classid = 'pg_class'::regclass AND p.objid = x.oid AND p.deptype IN ('x', 'e', 'P', 'S'))
+  AND NOT EXISTS (SELECT FROM pg_attribute a WHERE a.attrelid = x.oid AND a.attstattarget >= 0)
 UNION ALL
 SELECT 'DROP INDEX ' || quote_ident(n.nspname) || '.' || quote_ident(x.relname), pg_get_indexdef(x.oid),
        CASE WHEN d.description IS NOT NULL
@@ -45,7 +60,7 @@ WHERE NOT i.indisprimary AND NOT i.indisexclusion AND i.indisvalid AND NOT i.ind
   AND NOT EXISTS (SELECT FROM pg_depend p WHERE p.classid = 'pg_class'::regclass AND p.objid = x.oid AND p.deptype IN ('x', 'e', 'i', 'P', 'S'))
   AND NOT EXISTS (SELECT FROM pg_attribute a WHERE a.attrelid = x.oid AND a.attstattarget >= 0)`
 
-// setAside takes indexes and foreign keys off a table that is about to get many
+// setAside takes indexes and keys off a table that is about to get many
 // rows. It is all in the load's transaction: a failure brings them back.
 func (l *loader) setAside(ctx context.Context, u *unit, rows int64) (*aside, error) {
 	a := &aside{table: u.table}

@@ -24,7 +24,10 @@ CREATE TABLE stock (shop text REFERENCES shops, place int, PRIMARY KEY (shop, pl
 CREATE TABLE orders (id bigserial PRIMARY KEY, customer_id int NOT NULL REFERENCES customers, shop text, place int, total numeric(10,2), at timestamptz, note text, number text,
     FOREIGN KEY (shop, place) REFERENCES stock);
 CREATE INDEX orders_at ON orders (at); COMMENT ON INDEX orders_at IS 'it''s when'; CREATE UNIQUE INDEX ON orders (lower(number));
-COMMENT ON CONSTRAINT orders_customer_id_fkey ON orders IS 'who'`,
+COMMENT ON CONSTRAINT orders_customer_id_fkey ON orders IS 'who'; COMMENT ON CONSTRAINT orders_pkey ON orders IS 'which';
+ALTER TABLE orders ADD CONSTRAINT "one ""of" UNIQUE NULLS NOT DISTINCT (id, at) INCLUDE (note) DEFERRABLE INITIALLY DEFERRED;
+CREATE TABLE items (id int PRIMARY KEY, word text, UNIQUE (word) WITH (fillfactor = 50)); CREATE TABLE parts (item int REFERENCES items);
+CREATE TABLE notes (id int PRIMARY KEY, note text); CREATE VIEW grouped AS SELECT id, note FROM notes GROUP BY id`,
 		map[string]string{
 			"shops.yml":     "- code: a\\b\n- code: \"tab\\there\"\n",
 			"customers.yml": "- {id: 2, email: second, kind: odd}\n- {id: 40, email: fortieth, kind: odd}\n",
@@ -56,9 +59,18 @@ generate:
   stock:
     rows: 10
     columns: {place: sequence}
+  items:
+    rows: 30_000
+    columns: {id: sequence, word: {format: "word {row}"}}
+  parts:
+    rows: 10
+    columns: {item: {references: items}}
+  notes:
+    rows: 30_000
+    columns: {id: sequence}
 `,
 		})
-	if loaded.Rows != 31014 {
+	if loaded.Rows != 91024 {
 		t.Errorf("%d rows", loaded.Rows)
 	}
 	d.want(t, "SELECT min(id), max(id), count(*), count(boss) BETWEEN 400 AND 600, count(DISTINCT key), count(DISTINCT code), count(*) FILTER (WHERE kind = E'a\\tb') > 0 FROM customers",
@@ -74,9 +86,12 @@ generate:
 	d.want(t, "INSERT INTO orders (customer_id) VALUES (2) RETURNING id", "30001")
 	// What was set aside for the load is there again, as it was.
 	d.want(t, `SELECT c.conname, c.convalidated, obj_description(c.oid, 'pg_constraint') FROM pg_constraint c WHERE conrelid = 'orders'::regclass ORDER BY 1`,
-		"orders_customer_id_fkey|t|who\norders_pkey|t|\norders_shop_place_fkey|t|")
+		"one \"of|t|\norders_customer_id_fkey|t|who\norders_pkey|t|which\norders_shop_place_fkey|t|")
+	d.want(t, `SELECT pg_get_constraintdef(oid) FROM pg_constraint WHERE conname LIKE 'one%'`, "UNIQUE NULLS NOT DISTINCT (id, at) INCLUDE (note) DEFERRABLE INITIALLY DEFERRED")
+	d.want(t, `SELECT conname, reloptions FROM pg_constraint c JOIN pg_class x ON x.oid = conindid WHERE conrelid IN ('items'::regclass, 'notes'::regclass) ORDER BY 1`,
+		"items_pkey|\nitems_word_key|{fillfactor=50}\nnotes_pkey|")
 	d.want(t, `SELECT indexrelid::regclass, indisvalid, obj_description(indexrelid, 'pg_class') FROM pg_index WHERE indrelid = 'orders'::regclass ORDER BY indexrelid::regclass::text`,
-		"orders_at|t|it's when\norders_lower_idx|t|\norders_pkey|t|")
+		"\"one \"\"of\"|t|\norders_at|t|it's when\norders_lower_idx|t|\norders_pkey|t|")
 }
 
 // millionSchema is what the benchmark fills: a parent, and a million rows with
