@@ -121,9 +121,6 @@ func (m *Manager) seed(ctx context.Context, x *execution, s seeding) (*SeedResul
 	}
 	defer closeAll()
 	b := building{operation: x.operation, env: s.env, target: s.target, promote: !s.Dark, baseline: !s.Dark}
-	if err := m.seedPreflight(ctx, x, g, b); err != nil {
-		return nil, b.untouched(err)
-	}
 	digest, err := m.digest(ctx, x, s)
 	if err != nil {
 		return nil, b.untouched(err)
@@ -136,10 +133,14 @@ func (m *Manager) seed(ctx context.Context, x *execution, s seeding) (*SeedResul
 	if cached != nil {
 		return m.seedByCopy(ctx, x, g, s, *cached, digest)
 	}
+	if err := m.seedPreflight(ctx, x, g, b); err != nil {
+		return nil, b.untouched(err)
+	}
 	return m.replay(ctx, x, g, s, b, digest)
 }
 
-// seedPreflight asks everything that can be asked before anything is created.
+// seedPreflight asks everything that can be asked before anything is created. A
+// clone of the baseline needs no more than a reset, which looks for itself.
 func (m *Manager) seedPreflight(ctx context.Context, x *execution, g *generation.Generations, b building) error {
 	repository, err := m.open(ctx)
 	if err != nil {
