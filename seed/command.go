@@ -92,6 +92,11 @@ func connectionVariables(cfg *pgx.ConnConfig) []string {
 	if cfg.Password != "" {
 		vars = append(vars, "PGPASSWORD="+cfg.Password)
 	}
+	// By this name, whoever takes over from a run that was killed finds the
+	// sessions that its command left on the server.
+	if name := cfg.RuntimeParams["application_name"]; name != "" {
+		vars = append(vars, "PGAPPNAME="+name)
+	}
 	return vars
 }
 

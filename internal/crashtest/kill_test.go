@@ -3,6 +3,8 @@ package crashtest_test
 import (
 	"fmt"
 	"math/rand/v2"
+	"os"
+	"path/filepath"
 	"regexp"
 	"strings"
 	"testing"
@@ -224,6 +226,35 @@ func TestKilledPromoteAndRollback(t *testing.T) {
 }
 
 // darkVersion returns the name of the finished dark version of copy, or "".
+// A migration goes on in the server when the process that began it was killed.
+// The next run ends it before it changes anything, although the backup that it
+// begins with met the dead run first.
+func TestKilledMigrate(t *testing.T) {
+	t.Parallel()
+	s := newScene(t, plan{noMirror: true})
+	if err := os.Mkdir(filepath.Join(s.dir, "migrations"), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	write(t, s.dir, "migrations/00001_note.sql", "-- +goose Up\nCREATE TABLE note (t text);\n-- +goose Down\nDROP TABLE note;\n")
+	write(t, s.dir, "migrations/00002_late.sql", "-- +goose NO TRANSACTION\n-- +goose Up\nINSERT INTO account (owner, balance) SELECT 'late', 1 FROM pg_sleep(60);\n")
+	inMigration := moment{name: "in a migration", wait: func(t *testing.T, s *scene, c *child) {
+		if !c.until("the migration", func() bool { return c.stands(s.staging.server, "query ~ 'late'") }) {
+			t.Fatalf("%s ended before:\n%s", c, c.said())
+		}
+	}}
+	k := s.killed(t, inMigration, s.staging, "migrate", "staging")
+	if !k.child.stands(s.staging.server, "query ~ 'late'") {
+		t.Fatal("the server has noticed by itself, so this shows nothing")
+	}
+	dead := k.child.recorded()
+	s.run(t, 0, "migrate", "staging", "--to", "0")
+	if n := s.staging.server.QueryText(t, "postgres", "SELECT count(*) FROM pg_stat_activity WHERE application_name = 'envdb/"+dead.ID+"'"); n != "0" {
+		t.Errorf("%s sessions of the dead run go on", n)
+	}
+	same(t, "the table of the first migration", s.staging.server.QueryText(t, s.staging.name, "SELECT to_regclass('note') IS NULL"), "t")
+	k.isInterrupted(t)
+}
+
 func (s *scene) darkVersion(t *testing.T) string {
 	t.Helper()
 	return s.copy.server.QueryText(t, "postgres", "SELECT datname FROM pg_database WHERE starts_with(datname, '"+s.copy.name+"__dark_')")

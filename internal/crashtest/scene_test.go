@@ -131,6 +131,7 @@ environments:
   staging:
     tier: staging
     url: '%s'
+    migrations: migrations
 `, project, s.store, s.prod.server.URL(s.prod.name).Reveal(), target(s.copy.name).Reveal(), target(s.staging.name).Reveal()))
 }
 

@@ -23,12 +23,18 @@ type Protected struct {
 // Guard fails with ErrRefused if the target's database is that of a protected
 // environment, whatever name, host or pooler leads to it, and also if that
 // cannot be ruled out.
+//
+// What was recorded decides where the protected environment does not answer,
+// and where another database answers for it than the recorded one: then its own
+// url is wrong, and says nothing of where the real one is.
 func Guard(ctx context.Context, name string, target envdb.Identity, protected []Protected) error {
 	for _, p := range protected {
 		now, err := p.Identify(ctx)
 		switch {
 		case err == nil && target.SameDatabase(now), err != nil && p.Recorded != nil && p.Recorded.MayBe(target):
 			return same(name, target, p.Name)
+		case err == nil && p.Recorded != nil && !p.Recorded.MayBe(now) && p.Recorded.MayBe(target):
+			return moved(name, target, p.Name)
 		case err == nil, p.Recorded != nil:
 			continue
 		case ctx.Err() != nil:
@@ -46,6 +52,15 @@ func same(name string, target envdb.Identity, protected string) error {
 		name, protected, target.Database, target.DatabaseOID, target.SystemIdentifier).
 		WithState("nothing was changed").
 		WithNext("give %s a database of its own in its url", name)
+}
+
+// moved says that the target is the database that was recorded for a protected
+// environment, whose url leads to another one now.
+func moved(name string, target envdb.Identity, protected string) error {
+	return envdb.Fail(envdb.ErrRefused, "the url of %s leads to the database that is recorded as %s (%q, oid %d, server %s), and the url of %s leads elsewhere",
+		name, protected, target.Database, target.DatabaseOID, target.SystemIdentifier, protected).
+		WithState("nothing was changed").
+		WithNext("correct the urls of both; if %s was moved on purpose, and nobody needs the old database any more: `envdb identity accept %s`", protected, protected)
 }
 
 // Identify asks the environment's server what database its live version is;

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"net/url"
 	"testing"
+	"time"
 
 	"github.com/envdb/envdb"
 	"github.com/envdb/envdb/internal/generation"
@@ -77,6 +78,39 @@ func TestGuardWhileTheProtectedOneIsDown(t *testing.T) {
 	wants(t, guard(nil), envdb.ErrRefused, "no answer", "envdb identity accept prod")
 	if err := guard(&other); err != nil {
 		t.Error(problem(err))
+	}
+}
+
+// A url of the protected environment that leads elsewhere says nothing of where
+// the real one is: what was recorded does. A physical copy of the cluster has
+// its identifier and oids, and is another database all the same.
+func TestGuardWhileTheProtectedUrlIsWrong(t *testing.T) {
+	t.Parallel()
+	recorded := envdb.Identity{SystemIdentifier: "7", PostmasterStart: time.Unix(1, 0), DatabaseOID: 16384}
+	restarted, replica, elsewhere, missing := recorded, recorded, recorded, recorded
+	restarted.PostmasterStart, replica.PostmasterStart = time.Unix(2, 0), time.Unix(3, 0)
+	elsewhere.DatabaseOID, missing.DatabaseOID = 16385, 0
+	for name, c := range map[string]struct {
+		target, now envdb.Identity
+		refused     string
+	}{
+		"itself":                         {recorded, recorded, "is protected"},
+		"itself, restarted":              {restarted, restarted, "is protected"},
+		"another database answers":       {recorded, elsewhere, "recorded as prod"},
+		"no database is there":           {recorded, missing, "recorded as prod"},
+		"another one, restarted":         {restarted, elsewhere, "recorded as prod"},
+		"a replica":                      {replica, restarted, ""},
+		"another database of the server": {elsewhere, recorded, ""},
+	} {
+		err := generation.Guard(t.Context(), "staging", c.target, []generation.Protected{{
+			Name: "prod", Identify: func(context.Context) (envdb.Identity, error) { return c.now, nil }, Recorded: &recorded,
+		}})
+		if c.refused == "" && err != nil {
+			t.Errorf("%s: %s", name, problem(err))
+		}
+		if c.refused != "" {
+			wants(t, err, envdb.ErrRefused, c.refused, "nothing was changed")
+		}
 	}
 }
 

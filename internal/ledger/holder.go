@@ -23,6 +23,10 @@ type Holder struct {
 	Beat uint64 `json:"beat"`
 	// Uptime is the machine's clock at the last beat, for its own processes.
 	Uptime time.Duration `json:"uptime_ns"`
+	// Gone says that a reader found the writer dead and went past it. The
+	// writer stays in the lease until the next one comes, who ends what its
+	// sessions still do on the server; a reader has no business there.
+	Gone bool `json:"gone,omitempty"`
 }
 
 // String says who holds a lease, doing what, since when, and where.
@@ -74,6 +78,9 @@ const (
 // life, and one that stayed the same for a TTL of the observer's own monotonic
 // time is a sign of death.
 func (l *Ledger) lifeOf(h Holder) life {
+	if h.Gone {
+		return dead
+	}
 	if m := l.config.Machine; m.knows(h.Process) {
 		if m.Gone(h.Process) || m.Uptime()-h.Uptime >= TTL {
 			return dead

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"sync"
 	"time"
 
@@ -32,7 +33,8 @@ func (l *Lease) Context() context.Context { return l.ctx }
 
 // TakenOver returns the dead holders whose place the lease took. The caller
 // ends their sessions on the server and marks their runs; see
-// [Ledger.MarkInterrupted].
+// [Ledger.MarkInterrupted]. A reader gets no dead writer: that one is left for
+// the next writer, however many readers pass it before.
 func (l *Lease) TakenOver() []Holder { return l.takenOver }
 
 // Held reports whether the store knows of the lease. It does not if the claim
@@ -111,10 +113,15 @@ func (l *Ledger) tryAcquire(ctx context.Context, env string, h Holder, exclusive
 		return nil, nil, nil
 	}
 	for _, other := range state.holders() {
-		if l.lifeOf(other) == dead {
-			gone = append(gone, other)
-			state.without(other.ID)
+		if l.lifeOf(other) != dead {
+			continue
 		}
+		if writer := state.Writer; !exclusive && writer != nil && writer.ID == other.ID {
+			writer.Gone = true
+			continue
+		}
+		gone = append(gone, other)
+		state.without(other.ID)
 	}
 	for _, other := range state.rivals(exclusive) {
 		rivals = append(rivals, rival{other, l.lifeOf(other)})
@@ -169,7 +176,7 @@ func (l *Ledger) unheld(ctx context.Context, env string, h Holder) *Lease {
 func (l *Lease) beat(ctx context.Context) error {
 	return l.ledger.changeLease(ctx, l.env, func(s *leaseState) error {
 		mine := s.find(l.holder.ID)
-		if mine == nil {
+		if mine == nil || mine.Gone {
 			return l.lost(s)
 		}
 		mine.Beat++
@@ -180,7 +187,8 @@ func (l *Lease) beat(ctx context.Context) error {
 
 func (l *Lease) lost(s *leaseState) error {
 	by := "it is no longer in the store"
-	if others := s.holders(); len(others) > 0 {
+	others := slices.DeleteFunc(s.holders(), func(h Holder) bool { return h.ID == l.holder.ID })
+	if len(others) > 0 {
 		by = "it is held by another: " + describe(others)
 	}
 	return envdb.Fail(envdb.ErrBusy, "%s: %w: %s", l.env, errLost, by).

@@ -203,6 +203,52 @@ func TestSilentHolderElsewhereIsTakenOverAfterTTL(t *testing.T) {
 	})
 }
 
+// A reader goes past a dead writer, and leaves it to the next writer: only that
+// one ends what the dead one's sessions still do on the server.
+func TestReadersLeaveADeadWriterToTheNext(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		st := &memory{}
+		cut := &cutOff{Store: st}
+		zombie, err := on("east", cut).Exclude(t.Context(), "qa", claim("crashed"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		cut.off.Store(true)
+		time.Sleep(time.Second) // and its next beat finds no store
+		share := func(machine string, least, most time.Duration) {
+			t.Helper()
+			began := time.Now()
+			reader, err := on(machine, st).Share(t.Context(), "qa", claim("reader"))
+			if err != nil {
+				t.Fatal(err)
+			}
+			if took := time.Since(began); took < least || took > most {
+				t.Errorf("%s shared after %s, want %s to %s", machine, took, least, most)
+			}
+			if over := reader.TakenOver(); len(over) != 0 {
+				t.Errorf("a reader took over %v", over)
+			}
+			release(t, reader)
+		}
+		share("west", ledger.TTL, ledger.TTL+2*time.Second)
+		share("north", 0, time.Second) // whoever comes later need not watch again
+		cut.off.Store(false)
+		time.Sleep(ledger.TTL)
+		if zombie.Context().Err() == nil {
+			t.Error("the writer that was taken for dead goes on")
+		}
+		writer, err := on("south", st).Exclude(t.Context(), "qa", claim("second"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if over := writer.TakenOver(); len(over) != 1 || over[0].Run != "crashed" {
+			t.Errorf("taken over %v, want the run that crashed", over)
+		}
+		release(t, writer, zombie)
+	})
+}
+
 // leaveBehind leaves a lease in st whose holder writes no more beats: its own
 // view of the store is cut off.
 func leaveBehind(t *testing.T, st *memory, machine, run string) *ledger.Lease {

@@ -52,7 +52,7 @@ func (s *leaseState) rivals(exclusive bool) []Holder {
 	if exclusive {
 		return s.holders()
 	}
-	if s.Writer != nil {
+	if s.Writer != nil && !s.Writer.Gone {
 		return []Holder{*s.Writer}
 	}
 	return nil
