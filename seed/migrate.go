@@ -159,19 +159,28 @@ func (s *Set) makeExtensions(ctx context.Context, cfg *pgx.ConnConfig) error {
 // down by their Down parts. [Latest] is the newest; 0 takes all of them back.
 // Name is the directory's name for people.
 func MigrateTo(ctx context.Context, cfg *pgx.ConnConfig, fsys fs.FS, name string, version int64) (*Migrated, error) {
-	files, err := migrationFiles(fsys, name)
-	if err != nil {
+	if err := CheckVersion(fsys, name, version); err != nil {
 		return nil, err
 	}
-	if version != Latest && version != 0 && !slices.ContainsFunc(files, func(m Migration) bool { return m.Version == version }) {
-		var versions []string
-		for _, m := range files {
-			versions = append(versions, fmt.Sprint(m.Version))
-		}
-		return nil, envdb.Fail(envdb.ErrNotFound, "%s has no migration %d", shown(name), version).
-			WithState("nothing was changed").WithNext("there are %s", strings.Join(versions, ", "))
-	}
 	return migrate(ctx, cfg, fsys, name, version)
+}
+
+// CheckVersion fails with ErrNotFound if a database cannot be brought to a
+// version, because the directory has no migration of that number.
+func CheckVersion(fsys fs.FS, name string, version int64) error {
+	files, err := migrationFiles(fsys, name)
+	if err != nil || version == Latest || version == 0 {
+		return err
+	}
+	var versions []string
+	for _, m := range files {
+		if m.Version == version {
+			return nil
+		}
+		versions = append(versions, fmt.Sprint(m.Version))
+	}
+	return envdb.Fail(envdb.ErrNotFound, "%s has no migration %d", shown(name), version).
+		WithState("nothing was changed").WithNext("there are %s", strings.Join(versions, ", "))
 }
 
 func migrate(ctx context.Context, cfg *pgx.ConnConfig, fsys fs.FS, name string, version int64) (*Migrated, error) {

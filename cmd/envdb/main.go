@@ -88,6 +88,9 @@ func interrupted() error {
 func stopped(cause, err error) error {
 	var untidy []error
 	for _, e := range joined(err) {
+		if saysItself(e) {
+			return e
+		}
 		cutOff := errors.Is(e, context.Canceled) || errors.Is(e, envdb.ErrInterrupted)
 		if !cutOff || errors.Is(e, envdb.ErrUnreachable) {
 			untidy = append(untidy, e)
@@ -100,6 +103,13 @@ func stopped(cause, err error) error {
 		WithState("live data is the old or the new, and whole").
 		WithNext("envdb doctor says what was left; running the same command again is safe")
 	return errors.Join(append([]error{why}, untidy...)...)
+}
+
+// saysItself reports whether a run that was interrupted says what it left and
+// how to go on, because live data is not as it was.
+func saysItself(err error) bool {
+	p, ok := err.(*envdb.Problem)
+	return ok && p.Kind == envdb.ErrInterrupted && p.State != "" && p.Next != ""
 }
 
 // joined returns the errors that errors.Join made one.

@@ -42,6 +42,10 @@ With --ref the files are those of a git revision; the work tree is not touched.`
 		Args: arguments("ENV"),
 		RunE: func(c *cobra.Command, args []string) error {
 			opts.req.Environment = args[0]
+			if c.Flags().Changed("ref") && opts.req.Ref == "" {
+				return envdb.Fail(envdb.ErrMisuse, "--ref is empty").WithState("nothing was changed").
+					WithNext("name a revision; in a script, see that its variable is set")
+			}
 			return a.runSeed(c.Context(), opts)
 		},
 	}

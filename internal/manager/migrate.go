@@ -100,14 +100,17 @@ func (m *Manager) migratable(ctx context.Context, req MigrateRequest, confirm st
 	if _, err := config.ReadScripts(migrations.Checks); err != nil {
 		return r, err
 	}
-	return r, nil
+	if err := migrationsThere(r.env); err != nil || req.To == nil {
+		return r, err
+	}
+	return r, seed.CheckVersion(os.DirFS(migrations.Directory), migrations.Directory, *req.To)
 }
 
 // schemaOf asks how far the live version's schema is. A command's is not known.
 func (m *Manager) schemaOf(ctx context.Context, r migrating) (*seed.Schema, error) {
 	migrations := r.env.Migrations()
-	if err := migrationsThere(r.env); err != nil || migrations.Directory == "" {
-		return &seed.Schema{}, err
+	if migrations.Directory == "" {
+		return &seed.Schema{}, nil
 	}
 	conn, err := postgres.Connect(ctx, r.env.Direct(), postgres.Options{App: "envdb/migrate", Pin: true})
 	if err != nil {
@@ -214,15 +217,22 @@ func (r migrating) back(id envdb.BackupID) string {
 	return fmt.Sprintf("envdb restore %s@%s", r.env.Name, id)
 }
 
-// failed says what a failed migration left, and how to go back.
+// failed says what a failed or interrupted migration left, and how to go back.
 func (r migrating) failed(err error, id envdb.BackupID) error {
 	next := r.back(id)
 	if r.env.Protected() {
 		next += " builds it beside what is live; then envdb promote " + r.env.Name + " VERSION --confirm " + r.env.Name
 	}
-	p := envdb.Fail(kindOf(err), "%w", err).WithState(
-		"%s is live as the migration left it: each migration that failed was taken back, those before it stand; backup %s holds it as it was before, and is pinned", r.env.Name, id)
-	return p.WithNext("to go back: %s", next)
+	p := envdb.Fail(kindOf(err), "%w", err)
+	if errors.Is(err, context.Canceled) || errors.Is(err, envdb.ErrInterrupted) {
+		p = envdb.Fail(envdb.ErrInterrupted, "the migration of %s was interrupted", r.env.Name)
+	}
+	left := "each migration that failed was taken back, unless it says NO TRANSACTION, and those before it stand"
+	if r.env.Migrations().Command != "" {
+		left = "what the command did before it ended stands"
+	}
+	return p.WithState("%s is live as the migration left it: %s; backup %s holds it as it was before, and is pinned", r.env.Name, left, id).
+		WithNext("to go on: envdb migrate %s --dry-run says what is still to do; to go back: %s", r.env.Name, next)
 }
 
 // kindOf returns the kind of a failure that callers branch on, or nil.

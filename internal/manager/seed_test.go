@@ -1,12 +1,15 @@
 package manager_test
 
 import (
+	"context"
 	"errors"
+	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/envdb/envdb"
 	"github.com/envdb/envdb/internal/manager"
@@ -215,6 +218,16 @@ func TestMigrate(t *testing.T) {
 	if down, err := migrate(&one); err != nil || down.Version != 1 || staging.query(t, "SELECT to_regclass('books') IS NULL") != "t" {
 		t.Errorf("down: %+v, %v", down, problem(err))
 	}
+	// What is not there is refused before a backup is taken for it.
+	for _, to := range []int64{7, -1} {
+		_, err := migrate(&to)
+		wants(t, err, envdb.ErrNotFound, fmt.Sprintf("no migration %d", to), "nothing was changed", "there are 1, 2")
+		_, err = w.PlanMigrate(t.Context(), manager.MigrateRequest{Environment: "staging", To: &to})
+		wants(t, err, envdb.ErrNotFound, fmt.Sprintf("no migration %d", to))
+	}
+	if backups, err := w.Backups(t.Context(), "staging"); err != nil || len(backups.Backups) != 2 {
+		t.Errorf("%+v, %v", backups, err)
+	}
 	staging.exec(t, "INSERT INTO authors (name) VALUES ('Octavia')")
 	w.file("db/migrations/00003_wrong.sql", "-- +goose Up\nALTER TABLE nowhere ADD x int;\n")
 	_, err = migrate(nil)
@@ -237,6 +250,26 @@ func TestMigrate(t *testing.T) {
 	if r, err := w.Migrate(t.Context(), manager.MigrateRequest{Environment: "prod", Confirm: "prod"}); err != nil || r.Version != 2 {
 		t.Errorf("production: %+v, %v", r, problem(err))
 	}
+}
+
+// Who stops a migration in the middle is told what stands, and the way back.
+func TestMigrateIsInterrupted(t *testing.T) {
+	t.Parallel()
+	staging := on(t, pgtest.StartTarget(t), "staging", envdb.Staging, "migrations: db/migrations")
+	w := newWorld(t, staging)
+	w.plant()
+	w.file("db/migrations/00003_slow.sql", "-- +goose Up\nSELECT pg_sleep(60);\n")
+	staging.have(t)
+	ctx, stop := context.WithCancel(t.Context())
+	defer stop()
+	go func() {
+		for ctx.Err() == nil && staging.query(t, "SELECT count(*) FROM pg_stat_activity WHERE query LIKE 'SELECT pg_sleep(60)%' AND pid <> pg_backend_pid()") == "0" {
+			time.Sleep(20 * time.Millisecond)
+		}
+		stop()
+	}()
+	_, err := w.Migrate(ctx, manager.MigrateRequest{Environment: "staging"})
+	wants(t, err, envdb.ErrInterrupted, "the migration of staging was interrupted", "those before it stand", "envdb migrate staging --dry-run", "envdb restore staging@")
 }
 
 func TestDumpedFixturesGiveTheSameRows(t *testing.T) {

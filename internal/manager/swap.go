@@ -165,22 +165,21 @@ func carriedBy(v generation.Version) *generation.Properties {
 	return v.Marker.Carried
 }
 
-// rollbackOptions give the previous version what the environment has now. If
-// somebody dropped the live version, it keeps what it had.
+// rollbackOptions give the version that was live last what the environment has
+// now. If somebody dropped the live version, it keeps what it had.
 func rollbackOptions(ctx context.Context, g *generation.Generations, env config.Environment) (generation.RollbackOptions, error) {
-	versions, err := g.List(ctx)
+	back, err := g.LastLive(ctx)
 	if err != nil {
 		return generation.RollbackOptions{}, err
 	}
-	is := func(state envdb.VersionState) int {
-		return slices.IndexFunc(versions, func(v generation.Version) bool {
-			return v.State == state && (state == envdb.Live || v.Marker != nil && !v.Broken)
-		})
+	options := generation.RollbackOptions{To: back.Name}
+	if _, err := g.Live(ctx); err != nil {
+		if isNotFound(err) {
+			err = nil
+		}
+		return options, err
 	}
-	back := is(envdb.Previous)
-	if back < 0 || is(envdb.Live) < 0 {
-		return generation.RollbackOptions{}, nil // it says so itself
-	}
-	properties, err := merged(ctx, g, env, carriedBy(versions[back]))
-	return generation.RollbackOptions{To: versions[back].Name, Properties: &properties}, err
+	properties, err := merged(ctx, g, env, carriedBy(back))
+	options.Properties = &properties
+	return options, err
 }

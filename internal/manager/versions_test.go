@@ -1,6 +1,7 @@
 package manager_test
 
 import (
+	"fmt"
 	"strings"
 	"testing"
 
@@ -51,6 +52,27 @@ func TestMirrorTwiceAndRollBackTwice(t *testing.T) {
 		t.Errorf("backups: %+v, %v", list, err)
 	}
 	w.checkRuns("prod-copy", "rollback rollback mirror mirror", second.Run)
+}
+
+// A rollback undoes the swap before it, also if a person had made what was live
+// then: it goes back and forth between the two, however often.
+func TestRollbackToWhatEnvdbDidNotMake(t *testing.T) {
+	t.Parallel()
+	s := pgtest.Start(t)
+	prod := on(t, s, "prod", envdb.Production).have(t, small("prod")...)
+	qa := on(t, s, "qa", envdb.QA).have(t, small("by hand")...)
+	w := newWorld(t, prod, qa)
+	w.backup("prod")
+	for range 3 {
+		w.mirror("prod", "qa")
+		same(t, "live after a mirror", qa.content(t), "1|prod")
+		plan, err := w.PlanRollback(t.Context(), manager.RollbackRequest{Environment: "qa"})
+		if err != nil || !strings.Contains(fmt.Sprint(plan.Steps), "__aside_") {
+			t.Errorf("%+v, %v", plan, err)
+		}
+		w.rollback("qa")
+		same(t, "live after a rollback", qa.content(t), "1|by hand")
+	}
 }
 
 // checkRuns compares the operations of an environment's runs, newest first,
