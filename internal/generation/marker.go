@@ -52,8 +52,9 @@ type Marker struct {
 	// Sealed is the xmin of the row in pg_database from the moment in which a
 	// baseline or a spare was made. Whoever lets somebody connect changes it.
 	Sealed uint32 `json:"sealed,omitempty"`
-	// Baseline is the id of the baseline that the version was copied from, or
-	// that was sealed as its copy.
+	// Baseline is the id of the baseline that the version was copied from, that
+	// was sealed as its copy, or that stayed in force when it became live; empty
+	// if it was filled without leaving one.
 	Baseline string `json:"baseline,omitempty"`
 
 	// Pausing says that the pooler was paused for this version's promote. A

@@ -30,6 +30,8 @@ func (m *Manager) makeLive(ctx context.Context, x *execution, g *generation.Gene
 	x.promoted(promotion)
 	if b.baseline {
 		m.keepUp(ctx, x, g, b.target, b.operation, b.env)
+	} else {
+		m.dropUnneeded(ctx, x, g, b.target, b.operation, b.env)
 	}
 	return promotion, notes, nil
 }
@@ -99,7 +101,7 @@ func (m *Manager) keepUp(ctx context.Context, x *execution, g *generation.Genera
 		do   func() error
 	}{
 		{"what interrupted runs left was not dropped", func() error { return m.sweepUp(ctx, x, g, w, op) }},
-		{"a baseline or a spare that is of no use was not dropped", func() error { return dropObsolete(ctx, x, g, w, op, env) }},
+		{notDropped, func() error { return dropObsolete(ctx, x, g, w, op, env, always) }},
 		{"there are fewer spares than the configuration says; the next reset takes longer", func() error { return m.makeSpares(ctx, x, g, w, op, env) }},
 	} {
 		if err := step.do(); err != nil {
@@ -118,14 +120,36 @@ func (m *Manager) sweepUp(ctx context.Context, x *execution, g *generation.Gener
 	return m.cleanServer(ctx, x, g, w, op)
 }
 
-// dropObsolete drops the baselines and spares that no reset will use.
-func dropObsolete(ctx context.Context, x *execution, g *generation.Generations, w envdb.Writable, op envdb.Operation, env config.Environment) error {
+// notDropped warns of what takes up space and does no harm.
+const notDropped = "a baseline or a spare that is of no use was not dropped"
+
+// dropUnneeded drops the baselines and spares that became obsolete by a swap
+// which made no new one, but for those that a rollback would make use of again.
+// The swap was done, so what fails here is a warning.
+func (m *Manager) dropUnneeded(ctx context.Context, x *execution, g *generation.Generations, w envdb.Writable, op envdb.Operation, env config.Environment) {
+	versions, err := g.List(ctx)
+	if err == nil {
+		err = dropObsolete(ctx, x, g, w, op, env, func(v generation.Version) bool { return v.Unsealed != "" || !afterRollback(v, versions) })
+	}
+	if err != nil {
+		x.log.Warn(notDropped, "env", env.Name, "reason", err)
+	}
+}
+
+func always(generation.Version) bool { return true }
+
+// dropObsolete drops those of the baselines and spares that no reset uses which
+// may go.
+func dropObsolete(ctx context.Context, x *execution, g *generation.Generations, w envdb.Writable, op envdb.Operation, env config.Environment, may func(generation.Version) bool) error {
 	obsolete, err := g.Obsolete(ctx, env.Spares)
 	if err != nil {
 		return err
 	}
 	var errs []error
 	for _, v := range obsolete {
+		if !may(v) {
+			continue
+		}
 		if err := g.Discard(ctx, w, op, v.Name, nil); err != nil {
 			errs = append(errs, err)
 			continue
