@@ -12,14 +12,14 @@ import (
 
 // makeLive ends every pipeline: it leaves a sealed copy of a finished version
 // for reset, where the environment wants one, and promotes the version. What
-// the new baseline replaces goes last.
+// can wait comes last, after whoever waits for the version was told of it.
 func (m *Manager) makeLive(ctx context.Context, x *execution, g *generation.Generations, b building, dark *generation.Dark, completion generation.Completion) (promotion generation.Promotion, notes []string, err error) {
 	properties, err := merged(ctx, g, b.env, completion.Carried)
 	if err != nil {
 		return promotion, nil, err
 	}
 	options := promoteOptions(b.env)
-	options.Properties, options.Completion = &properties, completion
+	options.Properties, options.Completion, options.LeaveSurplus = &properties, completion, true
 	if b.baseline {
 		options.Baseline, notes = m.seal(ctx, x, g, b, dark)
 	}
@@ -27,13 +27,26 @@ func (m *Manager) makeLive(ctx context.Context, x *execution, g *generation.Gene
 	if promotion, err = g.Promote(ctx, b.target, dark.Name, options); err != nil {
 		return promotion, nil, m.withdraw(ctx, g, b, options.Baseline, err)
 	}
-	x.promoted(promotion)
+	if b.told != nil {
+		b.told(promotion, notes)
+	}
+	m.dropPrevious(ctx, x, g, b, &promotion, options)
 	if b.baseline {
 		m.keepUp(ctx, x, g, b.target, b.operation, b.env)
 	} else {
 		m.dropUnneeded(ctx, x, g, b.target, b.operation, b.env)
 	}
 	return promotion, notes, nil
+}
+
+// dropPrevious drops the previous versions that a promote left too many, and
+// records the promote.
+func (m *Manager) dropPrevious(ctx context.Context, x *execution, g *generation.Generations, b building, p *generation.Promotion, options generation.PromoteOptions) {
+	x.step("drop previous")
+	if err := g.DropSurplus(ctx, b.target, b.operation, p, options); err != nil {
+		x.log.Warn("older versions were not looked for", "env", b.env.Name, "reason", err)
+	}
+	x.promoted(*p)
 }
 
 // seal leaves a sealed copy beside a finished version, if the environment wants

@@ -152,11 +152,7 @@ func (m *Manager) resetByCopy(ctx context.Context, x *execution, g *generation.G
 	result := r.result(x, m.now())
 	result.describe(next, promotion)
 	r.tell(result)
-	x.step("drop previous")
-	if err := g.DropSurplus(ctx, r.target, envdb.OpReset, &promotion, options); err != nil {
-		x.log.Warn("older versions were not looked for", "env", r.env.Name, "reason", err)
-	}
-	x.promoted(promotion)
+	m.dropPrevious(ctx, x, g, b, &promotion, options)
 	m.keepUp(ctx, x, g, r.target, envdb.OpReset, r.env)
 	return result, nil
 }

@@ -2,6 +2,7 @@ package manager_test
 
 import (
 	"errors"
+	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -91,6 +92,40 @@ func TestSeed(t *testing.T) {
 	qa.exec(t, "TRUNCATE books")
 	if reset, err = w.Reset(t.Context(), manager.ResetRequest{Environment: "qa", NoCache: true}); err != nil || reset.Way != manager.BySeed || books() != "Fiasco by Stanisław" {
 		t.Errorf("reset without cache: %s: %+v, %v", books(), reset, err)
+	}
+}
+
+// The result is told as soon as the version is live; old versions go and the
+// next spare is made behind it.
+func TestSeedTellsFirst(t *testing.T) {
+	t.Parallel()
+	qa := on(t, pgtest.StartTarget(t), "qa", envdb.QA, shopSeed, "spares: 1")
+	w := newWorld(t, qa)
+	w.plant()
+	for i, c := range []struct {
+		noCache     bool
+		told, after string
+	}{
+		{false, "live, baseline", "live, baseline, spare"},
+		{true, "live, previous, baseline, baseline, spare", "live, previous, baseline, spare"},
+		{true, "live, previous, previous, baseline, baseline, spare", "live, previous, baseline, spare"},
+		{false, "live, previous, previous, baseline", "live, previous, baseline, spare"},
+	} {
+		told := 0
+		returned := w.seed(manager.SeedRequest{Environment: "qa", NoCache: c.noCache, Done: func(r *manager.SeedResult) {
+			told++
+			same(t, fmt.Sprintf("seed %d, when it is told", i), w.versions("qa"), c.told)
+			if qa.query(t, "SELECT count(*) FROM books") != "2" || r.Database != qa.base || r.Elapsed == 0 || r.Previous == "" && i > 0 {
+				t.Errorf("told of %+v", r)
+			}
+		}})
+		if told != 1 {
+			t.Errorf("it was told %d times", told)
+		}
+		same(t, fmt.Sprintf("seed %d, afterwards", i), w.versions("qa"), c.after)
+		if returned.Held == 0 {
+			t.Errorf("returned %+v", returned)
+		}
 	}
 }
 

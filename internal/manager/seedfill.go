@@ -37,16 +37,18 @@ func (m *Manager) replay(ctx context.Context, x *execution, g *generation.Genera
 		}
 		return s.finished(m, result), nil
 	}
-	promotion, notes, err := m.makeLive(ctx, x, g, b, dark, completion)
-	if err != nil {
+	b.told = func(p generation.Promotion, notes []string) {
+		result.Database, result.Held = g.Base(), p.Held
+		result.Notes = append(result.Notes, notes...)
+		if p.Displaced != nil {
+			result.Previous = p.Displaced.Name
+		}
+		s.finished(m, result)
+	}
+	if _, _, err := m.makeLive(ctx, x, g, b, dark, completion); err != nil {
 		return nil, m.abandon(ctx, g, b, dark, whyStopped(ctx, err))
 	}
-	result.Database, result.Held = g.Base(), promotion.Held
-	result.Notes = append(result.Notes, notes...)
-	if promotion.Displaced != nil {
-		result.Previous = promotion.Displaced.Name
-	}
-	return s.finished(m, result), nil
+	return result, nil
 }
 
 func (s seeding) finished(m *Manager, result *SeedResult) *SeedResult {
