@@ -34,6 +34,11 @@ type Marker struct {
 	Backup string    `json:"backup,omitempty"` // the id of the backup it was filled from
 	Point  time.Time `json:"point,omitzero"`   // the moment of the data
 	Digest string    `json:"digest,omitempty"` // of the inputs of a seed
+	// Volatile names columns that the inputs of a seed do not decide, so that a
+	// copy of the version can be told from a replay of them. A marker is small:
+	// of many columns it holds the first, and MoreVolatile counts the others.
+	Volatile     []string `json:"volatile,omitempty"`
+	MoreVolatile int      `json:"more_volatile,omitempty"`
 	// Labels are what a person or CI noted of the version.
 	Labels     map[string]string `json:"labels,omitempty"`
 	Neutrality envdb.Neutrality  `json:"neutrality,omitempty"`

@@ -59,7 +59,9 @@ type SeedResult struct {
 	Version    int64 `json:"migration_version,omitempty"`
 	Tables     int   `json:"tables"`
 	Rows       int64 `json:"rows"`
-	// Volatile are the columns that the inputs do not decide.
+	// Volatile are the columns that the inputs do not decide. Of a clone they
+	// are those of the replay that it is a copy of, as far as the marker holds
+	// them.
 	Volatile []string `json:"volatile,omitempty"`
 	// Database is the version's name, as it is now.
 	Database string        `json:"database"`
@@ -181,10 +183,14 @@ func (m *Manager) cached(ctx context.Context, g *generation.Generations, s seedi
 func (m *Manager) seedByCopy(ctx context.Context, x *execution, g *generation.Generations, s seeding, c choice, digest string) (*SeedResult, error) {
 	x.facts("way", string(Cloned))
 	result := s.result(x, Cloned, digest)
+	result.Volatile = c.from.Marker.Volatile
+	if more := c.from.Marker.MoreVolatile; more > 0 {
+		result.Notes = append(result.Notes, counted(more, "more column")+" that differ with every replay: envdb seed --no-cache lists all")
+	}
 	r := resetting{choice: c, env: s.env, target: s.target, started: s.started, labels: s.labels()}
 	r.Done = func(done *ResetResult) {
-		result.Database, result.Previous, result.Held, result.Notes = done.Database, done.Previous, done.Held, done.Notes
-		result.Elapsed = done.Elapsed
+		result.Database, result.Previous, result.Held, result.Elapsed = done.Database, done.Previous, done.Held, done.Elapsed
+		result.Notes = append(result.Notes, done.Notes...)
 		s.tell(result)
 	}
 	if _, err := m.resetByCopy(ctx, x, g, r); err != nil {

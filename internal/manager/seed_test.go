@@ -6,6 +6,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"testing"
 
@@ -126,6 +127,42 @@ func TestSeedTellsFirst(t *testing.T) {
 		if returned.Held == 0 {
 			t.Errorf("returned %+v", returned)
 		}
+	}
+}
+
+// A clone's volatile columns are those of the replay that made the baseline,
+// through resets and further clones; a marker holds only so many of them.
+func TestSeedListsWhatIsVolatile(t *testing.T) {
+	t.Parallel()
+	qa := on(t, pgtest.StartTarget(t), "qa", envdb.QA, "seed: {migrations: db, fixtures: [things.yml]}")
+	w := newWorld(t, qa)
+	w.file("db/00001_things.sql", "-- +goose Up\nCREATE TABLE things (id int PRIMARY KEY, made timestamptz DEFAULT now());\n")
+	w.write("things.yml", "- {id: 1}\n")
+	const want = "things.made (default now())"
+	list := func(r *manager.SeedResult) string { return strings.Join(r.Volatile, "; ") }
+	same(t, "replayed", list(w.seed(manager.SeedRequest{Environment: "qa"})), want)
+	for range 2 {
+		again := w.seed(manager.SeedRequest{Environment: "qa"})
+		same(t, string(again.Way), list(again), want)
+		w.reset("qa", manager.ByBaseline)
+	}
+
+	columns := ""
+	for i := range 100 {
+		columns += fmt.Sprintf(", a_column_with_a_long_name_%d timestamptz DEFAULT now()", i)
+	}
+	w.file("db/00001_things.sql", "-- +goose Up\nCREATE TABLE things (id int PRIMARY KEY"+columns+");\n")
+	if all := w.seed(manager.SeedRequest{Environment: "qa"}); len(all.Volatile) != 100 {
+		t.Errorf("replayed: %q", all.Volatile)
+	}
+	again := w.seed(manager.SeedRequest{Environment: "qa"})
+	more := fmt.Sprintf("%d more columns", 100-len(again.Volatile))
+	if again.Way != manager.Cloned || len(again.Volatile) == 0 || !strings.Contains(strings.Join(again.Notes, "\n"), more) {
+		t.Errorf("%s: %d columns, notes %q", again.Way, len(again.Volatile), again.Notes)
+	}
+	comment := qa.query(t, "SELECT length(shobj_description(oid, 'pg_database')) FROM pg_database WHERE datname = current_database()")
+	if size, err := strconv.Atoi(comment); err != nil || size > 4000 {
+		t.Errorf("the marker has %s bytes", comment)
 	}
 }
 
