@@ -108,6 +108,7 @@ type Completion struct {
 	Carried    *Properties
 	Labels     map[string]string
 	Volatile   []string // the columns that the inputs of a seed do not decide
+	Commit     string   // of the inputs of a seed, if they are a revision's
 }
 
 // volatileBytes is how much of a marker the names of volatile columns may take.
@@ -132,6 +133,9 @@ func (c Completion) apply(m Marker) Marker {
 	}
 	if c.Labels != nil {
 		m.Labels = c.Labels
+	}
+	if c.Commit != "" {
+		m.Commit = c.Commit
 	}
 	if c.Volatile != nil {
 		m.Volatile, m.MoreVolatile = short(c.Volatile, volatileBytes)

@@ -34,6 +34,9 @@ type Marker struct {
 	Backup string    `json:"backup,omitempty"` // the id of the backup it was filled from
 	Point  time.Time `json:"point,omitzero"`   // the moment of the data
 	Digest string    `json:"digest,omitempty"` // of the inputs of a seed
+	// Commit is that of the inputs of a seed, if they are a git revision's and
+	// not the work tree's: to seed the same again.
+	Commit string `json:"commit,omitempty"`
 	// Volatile names columns that the inputs of a seed do not decide, so that a
 	// copy of the version can be told from a replay of them. A marker is small:
 	// of many columns it holds the first, and MoreVolatile counts the others.

@@ -66,5 +66,5 @@ func (m *Manager) seedable(ctx context.Context, env config.Environment) error {
 
 // seedNew fills an environment that is being created by its seed section.
 func (m *Manager) seedNew(ctx context.Context, x *execution, c *creation) (*BuildResult, error) {
-	return m.reseed(ctx, x, c.env, c.target)
+	return m.reseed(ctx, x, c.env, c.target, "")
 }

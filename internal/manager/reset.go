@@ -193,7 +193,7 @@ func (r *ResetResult) describe(next generation.Version, p generation.Promotion) 
 // in again.
 func (m *Manager) rebuild(ctx context.Context, x *execution, r resetting) (*BuildResult, error) {
 	if r.way == BySeed {
-		return m.reseed(ctx, x, r.env, r.target)
+		return m.reseed(ctx, x, r.env, r.target, r.filled.Commit)
 	}
 	repository, err := m.open(ctx)
 	if err != nil {

@@ -120,7 +120,10 @@ func (m *Manager) PlanReset(ctx context.Context, req ResetRequest) (*Plan, error
 		return p, nil
 	case BySeed:
 		p.Warnings = []string{c.why}
-		return p.add("seed " + env.Name + " anew"), nil
+		if err := m.planReseed(ctx, p, env, c.filled.Commit, versions); err != nil {
+			return nil, err
+		}
+		return p, nil
 	}
 	repository, err := m.open(ctx)
 	if err != nil {

@@ -29,6 +29,10 @@ type BuildResult struct {
 	Dark     bool   `json:"dark"`
 	Previous string `json:"previous,omitempty"`
 
+	// Commit is the git revision of what it was seeded with, if one was asked
+	// for.
+	Commit string `json:"commit,omitempty"`
+
 	// Release and Migration say which code and schema belong to the data.
 	Release   string            `json:"release,omitempty"`
 	Migration *backup.Migration `json:"migration,omitempty"`

@@ -256,10 +256,30 @@ func (m *Manager) PlanSeed(ctx context.Context, req SeedRequest) (p *Plan, err e
 		p.peak(versions, copying(*c, s.env, versions)...)
 		return p, nil
 	}
+	s.plan(p, digest, versions)
+	return p, nil
+}
+
+// planReseed writes into the plan what reseed would do.
+func (m *Manager) planReseed(ctx context.Context, p *Plan, env config.Environment, ref string, versions []generation.Version) (err error) {
+	s := reseeding(env, ref, m.now())
+	if s.inputs, err = readInputs(ctx, env, s.Ref, s.started); err != nil {
+		return err
+	}
+	defer func() { err = tidy(ctx, m.log, err, func(context.Context) error { return s.close() }) }()
+	digest, err := m.digest(ctx, nil, s)
+	if err != nil {
+		return err
+	}
+	s.plan(p, digest, versions)
+	return nil
+}
+
+// plan writes a replay into the plan: its steps, and the disk that it takes.
+func (s seeding) plan(p *Plan, digest string, versions []generation.Version) {
 	s.describe(p, digest)
 	b := building{operation: envdb.OpSeed, env: s.env, promote: !s.Dark, baseline: !s.Dark}
 	p.peak(versions, coming(b, versions, 0)...)
-	return p, nil
 }
 
 // describe writes the steps of a replay into the plan.

@@ -91,6 +91,15 @@ func TestSeed(t *testing.T) {
 		t.Errorf("reset: %s: %+v, %v", books(), reset, err)
 	}
 	qa.exec(t, "TRUNCATE books")
+	asSeed, err := w.PlanSeed(t.Context(), manager.SeedRequest{Environment: "qa", NoCache: true})
+	if err != nil {
+		t.Fatal(problem(err))
+	}
+	plan, err := w.PlanReset(t.Context(), manager.ResetRequest{Environment: "qa", NoCache: true})
+	if err != nil || plan.Operation != envdb.OpReset || plan.PeakBytes == 0 || strings.Join(plan.Warnings, "") != "--no-cache" {
+		t.Errorf("the plan of a reset without cache: %+v, %s", plan, problem(err))
+	}
+	same(t, "its steps", strings.Join(plan.Steps, "\n"), strings.Join(asSeed.Steps, "\n"))
 	if reset, err = w.Reset(t.Context(), manager.ResetRequest{Environment: "qa", NoCache: true}); err != nil || reset.Way != manager.BySeed || books() != "Fiasco by Stanisław" {
 		t.Errorf("reset without cache: %s: %+v, %v", books(), reset, err)
 	}
@@ -228,6 +237,15 @@ func TestSeedOfARevision(t *testing.T) {
 	again := w.seed(manager.SeedRequest{Environment: "qa", Ref: commit[:10]})
 	if again.Way != manager.Cloned || again.Digest != r.Digest {
 		t.Errorf("the same revision again: %+v", again)
+	}
+	// The work tree is not what qa was seeded with, so a reset does not read it.
+	plan, err := w.PlanReset(t.Context(), manager.ResetRequest{Environment: "qa", NoCache: true})
+	if err != nil || !strings.Contains(strings.Join(plan.Steps, "\n"), "take the files of commit "+commit) {
+		t.Errorf("the plan of a reset: %+v, %s", plan, problem(err))
+	}
+	qa.exec(t, "TRUNCATE books")
+	if reset, err := w.Reset(t.Context(), manager.ResetRequest{Environment: "qa", NoCache: true}); err != nil || reset.Way != manager.BySeed || qa.query(t, "SELECT count(*) FROM books") != "2" {
+		t.Errorf("a reset without the baseline: %+v, %s", reset, problem(err))
 	}
 	if _, err := w.Seed(t.Context(), manager.SeedRequest{Environment: "qa", Ref: "no-such"}); !errors.Is(err, envdb.ErrNotFound) {
 		t.Errorf("an unknown revision: %v", err)
