@@ -212,22 +212,32 @@ func TestSeedThatFailsLeavesLiveAlone(t *testing.T) {
 	}
 }
 
+// git runs git beside the configuration.
+func (w *world) git(args ...string) string {
+	w.t.Helper()
+	out, err := exec.Command("git", append([]string{"-C", w.dir, "-c", "user.name=a", "-c", "user.email=a@example.com"}, args...)...).CombinedOutput()
+	if err != nil {
+		w.t.Fatalf("git %v: %v\n%s", args, err, out)
+	}
+	return strings.TrimSpace(string(out))
+}
+
+// commit makes a repository of what plant wrote, with one commit on main, and
+// returns its name.
+func (w *world) commit() string {
+	w.t.Helper()
+	w.git("init", "-q", "-b", "main")
+	w.git("add", "db", "fixtures", "check.sql")
+	w.git("commit", "-q", "-m", "books")
+	return w.git("rev-parse", "HEAD")
+}
+
 func TestSeedOfARevision(t *testing.T) {
 	t.Parallel()
 	qa := on(t, pgtest.StartTarget(t), "qa", envdb.QA, shopSeed)
 	w := newWorld(t, qa)
 	w.plant()
-	git := func(args ...string) string {
-		out, err := exec.Command("git", append([]string{"-C", w.dir, "-c", "user.name=a", "-c", "user.email=a@example.com"}, args...)...).CombinedOutput()
-		if err != nil {
-			t.Fatalf("git %v: %v\n%s", args, err, out)
-		}
-		return strings.TrimSpace(string(out))
-	}
-	git("init", "-q", "-b", "main")
-	git("add", "db", "fixtures", "check.sql")
-	git("commit", "-q", "-m", "books")
-	commit := git("rev-parse", "HEAD")
+	commit := w.commit()
 	w.write("fixtures/books.yml", "- {this is not finished\n")
 
 	r := w.seed(manager.SeedRequest{Environment: "qa", Ref: "main"})
