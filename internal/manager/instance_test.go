@@ -450,7 +450,17 @@ func TestDestroyExpired(t *testing.T) {
 	eventually(t, "the server has counted the session", func() bool {
 		return s.QueryText(t, "postgres", "SELECT sessions > 0 AND numbackends = 0 FROM pg_stat_database WHERE datname = "+postgres.Literal(tests.one("b").base)) == "t"
 	})
+	line := w.listed("test-a")
+	if line.Idle != 2*day || line.LastUsed == nil || !line.IdleDue.Equal(line.LastUsed.Add(2*day)) || line.Observed.Before(*line.LastUsed) {
+		t.Errorf("the list says of test-a: %+v", line)
+	}
 	same(t, "after a day and a half", fates(36*time.Hour), "test-a warned, test-b stays, test-c protected")
+	if later := w.listed("test-a"); !later.IdleDue.Equal(*line.IdleDue) || !later.Observed.After(*line.Observed) {
+		t.Errorf("nobody came, and the list says of test-a: %+v", later)
+	}
+	if used := w.listed("test-b"); !used.LastUsed.Equal(*used.Observed) {
+		t.Errorf("somebody came, and the list says of test-b: %+v", used)
+	}
 	same(t, "an hour after that", fates(37*time.Hour), "test-a warned, test-b stays, test-c protected")
 	same(t, "after two days", fates(50*time.Hour), "test-a destroyed, test-b stays, test-c protected")
 	same(t, "databases of a", strings.Join(tests.one("a").databases(t), " "), "")

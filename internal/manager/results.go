@@ -185,7 +185,13 @@ type EnvironmentLine struct {
 	By             string            `json:"by,omitempty"`
 	Expires        *time.Time        `json:"expires,omitempty"`
 	ProtectedUntil *time.Time        `json:"protected_until,omitempty"`
-	LastUsed       *time.Time        `json:"last_used,omitempty"`
+	// Idle is how long one of its pattern may be without a visitor, 0 for ever.
+	// Observed is when DestroyExpired last looked; what it saw is that nobody
+	// came after LastUsed, and if nobody does it goes at IdleDue.
+	Idle     time.Duration `json:"idle_ns,omitempty"`
+	Observed *time.Time    `json:"use_observed,omitempty"`
+	LastUsed *time.Time    `json:"last_used,omitempty"`
+	IdleDue  *time.Time    `json:"idle_due,omitempty"`
 }
 
 // EnvironmentList is the environments of the configuration, in its order, and
