@@ -109,6 +109,7 @@ type Completion struct {
 	Labels     map[string]string
 	Volatile   []string // the columns that the inputs of a seed do not decide
 	Commit     string   // of the inputs of a seed, if they are a revision's
+	Access     string   // what the application's role was granted
 }
 
 // volatileBytes is how much of a marker the names of volatile columns may take.
@@ -133,6 +134,9 @@ func (c Completion) apply(m Marker) Marker {
 	}
 	if c.Labels != nil {
 		m.Labels = c.Labels
+	}
+	if c.Access != "" {
+		m.Access = c.Access
 	}
 	if c.Commit != "" {
 		m.Commit = c.Commit

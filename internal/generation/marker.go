@@ -56,6 +56,12 @@ type Marker struct {
 	// Carried is what the version brings along from its source. In a live
 	// version it tells the source's settings from the environment's own.
 	Carried *Properties `json:"carried,omitempty"`
+	// Configured are the settings of a live version that the configuration
+	// gave; see [Properties].
+	Configured []Setting `json:"configured,omitempty"`
+	// Access says what the application's role was granted when the version was
+	// filled; empty where the configuration said nothing of it.
+	Access string `json:"access,omitempty"`
 
 	// Sealed is the xmin of the row in pg_database from the moment in which a
 	// baseline or a spare was made. Whoever lets somebody connect changes it.

@@ -241,6 +241,7 @@ func (g *Generations) choose(ctx context.Context, conn *pgx.Conn, x *exchange, o
 	default:
 		x.properties = Properties{ConnectionLimit: -1}
 	}
+	x.nextMarker.Configured = x.properties.Configured
 	return err
 }
 

@@ -181,7 +181,7 @@ func (m *Manager) makeSpares(ctx context.Context, x *execution, g *generation.Ge
 	if err != nil {
 		return err
 	}
-	baseline, err := generation.InForce(env.Environment, versions)
+	baseline, err := usable(env, versions)
 	if isNotFound(err) {
 		return nil // there is nothing to copy, and whoever wanted a baseline was told why
 	}

@@ -29,7 +29,7 @@ func (m *Manager) replay(ctx context.Context, x *execution, g *generation.Genera
 	if err := m.fillSeed(ctx, x, s, dark, result); err != nil {
 		return nil, m.abandon(ctx, g, b, dark, whyStopped(ctx, err))
 	}
-	completion := generation.Completion{Neutrality: envdb.Seeded, Digest: digest, Labels: s.labels(), Volatile: result.Volatile, Commit: s.commit()}
+	completion := generation.Completion{Neutrality: envdb.Seeded, Digest: digest, Labels: s.labels(), Volatile: result.Volatile, Commit: s.commit(), Access: accessMark(s.env)}
 	if s.Dark {
 		result.Database, result.Dark, result.Next = dark.Name, true, darkNext(b, dark)
 		if _, err := g.Complete(ctx, b.target, b.operation, dark.Name, completion); err != nil {
