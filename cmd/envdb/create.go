@@ -15,9 +15,9 @@ import (
 )
 
 type createOptions struct {
-	name, from, ttl, protect string
-	labels                   []string
-	dryRun                   bool
+	name, from, ref, ttl, protect string
+	labels                        []string
+	dryRun                        bool
 }
 
 func newCreateCommand(a *app) *cobra.Command {
@@ -27,12 +27,15 @@ func newCreateCommand(a *app) *cobra.Command {
 		Short: "Make an environment of a pattern (test-*) of the configuration",
 		Long: `Make an environment of a pattern of the configuration (test-*), with a database of
 its own. It is filled from --from SRC@POINT, or else by the pattern's seed, or
-from what the pattern mirrors, or it is empty.
+from what the pattern mirrors, or it is empty. With --ref the seed takes
+migrations and fixtures as they are at a git revision: a branch, deployed and
+shared. The work tree is not touched.
 
 One that is there stays as it is (exit code 0, created: false in JSON); only
 --ttl, --protect and --label are applied to it, from now on. So a pipeline may
 call this before every use.`,
 		Example: `  envdb create test-feature-x --ttl 2d --label pr=123
+  envdb create test-feature-x --ref feature-x
   envdb create release-1.2 --from prod-copy@20261120-140500
   psql "$(envdb env url test-feature-x)"`,
 		Args: arguments("NAME"),
@@ -42,6 +45,7 @@ call this before every use.`,
 		},
 	}
 	c.Flags().StringVar(&opts.from, "from", "", "fill it with `SRC@POINT`, as envdb mirror does")
+	c.Flags().StringVar(&opts.ref, "ref", "", "seed it with migrations and fixtures as they are at a git `revision`")
 	c.Flags().StringVar(&opts.ttl, "ttl", "", "let it live for `duration` (7d), 0 for ever, whatever its pattern says")
 	c.Flags().StringVar(&opts.protect, "protect", "", "keep it from being destroyed for `duration` (2d)")
 	c.Flags().StringArrayVar(&opts.labels, "label", nil, "a `name=value` for people and scripts; may be repeated")
@@ -75,7 +79,7 @@ func (a *app) runCreate(ctx context.Context, opts createOptions) error {
 }
 
 func (a *app) createRequest(opts createOptions) (manager.CreateRequest, error) {
-	req := manager.CreateRequest{Environment: opts.name, Labels: map[string]string{}}
+	req := manager.CreateRequest{Environment: opts.name, Ref: opts.ref, Labels: map[string]string{}}
 	for _, label := range opts.labels {
 		name, held, found := strings.Cut(label, "=")
 		if !found || name == "" {
@@ -118,6 +122,9 @@ func renderCreated(w io.Writer, r *manager.CreateResult) {
 	default:
 		fmt.Fprintf(w, "created %s: database %s; in %s\n", r.Environment, r.Database, console.Duration(r.Elapsed))
 	}
+	if r.Ref != "" {
+		fmt.Fprintf(w, "  seeded with revision %s%s\n", r.Ref, commitText(r.Build))
+	}
 	if !r.Expires.IsZero() {
 		fmt.Fprintf(w, "  until %s\n", console.Time(r.Expires))
 	}
@@ -133,4 +140,12 @@ func renderCreated(w io.Writer, r *manager.CreateResult) {
 		fmt.Fprintf(w, "  note: %s\n", note)
 	}
 	fmt.Fprintf(w, "Next: psql \"$(envdb env url %s)\"\n", r.Environment)
+}
+
+// commitText is the commit that a revision was when a database was seeded.
+func commitText(b *manager.BuildResult) string {
+	if b == nil || b.Commit == "" {
+		return ""
+	}
+	return fmt.Sprintf(" (commit %.12s)", b.Commit)
 }

@@ -29,7 +29,12 @@ func newEnvListCommand(a *app) *cobra.Command {
 	return &cobra.Command{
 		Use:   "list",
 		Short: "List the environments of the configuration, and those that were created",
-		Args:  arguments(),
+		Long: `List the environments of the configuration, and those that were created, with what
+is left of their lives: "6d4h left" until the ttl of their pattern is over, and
+"idle 5h00m of 2d0h" where it has idle. Whether anybody came is observed by
+"envdb destroy --expired" and nothing else; this list asks the store and no server.
+With -o json: expires, last_used, use_observed, idle_due.`,
+		Args: arguments(),
 		RunE: func(c *cobra.Command, args []string) error {
 			return look(c.Context(), a, renderEnvironments, func(ctx context.Context, m *manager.Manager) (*manager.EnvironmentList, error) {
 				return m.Environments(ctx)
@@ -136,7 +141,30 @@ func lifeText(e manager.EnvironmentLine, now time.Time) string {
 	default:
 		words = append(words, leftText(*e.Expires, now))
 	}
+	if idle := idleText(e, now); idle != "" && e.State == "created" {
+		words = append(words, idle)
+	}
 	return strings.Join(words, ", ")
+}
+
+// lookedLately is how old a look at an environment may be that goes without
+// saying: what makes them is called every hour.
+const lookedLately = 2 * time.Hour
+
+// idleText says for how long nobody came, of how long that may be, and when
+// anyone looked if that was not lately.
+func idleText(e manager.EnvironmentLine, now time.Time) string {
+	switch {
+	case e.Idle == 0:
+		return ""
+	case e.LastUsed == nil || e.Observed == nil:
+		return "idle: nobody looked yet"
+	}
+	text := fmt.Sprintf("idle %s of %s", console.Duration(max(now.Sub(*e.LastUsed), 0).Truncate(time.Minute)), console.Duration(e.Idle))
+	if looked := now.Sub(*e.Observed); looked > lookedLately {
+		text += " (looked " + console.Age(looked) + ")"
+	}
+	return text
 }
 
 // leftText says how much of a life is left.

@@ -32,7 +32,11 @@ newest migrations.
 
 A rule that matches nothing, or that is none for its column, is an error, and so is
 a column without a rule if the configuration says strict: true. Nothing is read but
-the catalogue; neither the secret nor the store is needed.`,
+the catalogue; neither the secret nor the store is needed.
+
+It ends with 0 if a mirror could mask by the rules, 9 if not; with 2 if the file of
+rules is malformed, 4 if it is not there, 8 if the database does not answer. A risk
+(masks that may collide in a unique column) is shown, and is no error.`,
 		Example: "  envdb mask check prod-copy\n  envdb mask check ci prod-copy -o json",
 		Args: func(c *cobra.Command, args []string) error {
 			if len(args) == 1 {

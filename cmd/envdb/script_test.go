@@ -108,7 +108,7 @@ func newScene(t testing.TB, prod, copies *pgtest.Server, buckets *s3test.Server)
 		t.Fatal(err)
 	}
 	s.variables["COPY_NEW_URL"] = fresh.Reveal()
-	for variable, ending := range map[string]string{"COPY_TEST_URL": "_{name}", "COPY_RELEASE_URL": "_r_{name}"} {
+	for variable, ending := range map[string]string{"COPY_TEST_URL": "_{name}", "COPY_RELEASE_URL": "_r_{name}", "COPY_SEED_URL": "_s_{name}"} {
 		s.variables[variable] = strings.Replace(fresh.Reveal(), s.databases["copy"]+"_new", s.databases["copy"]+ending, 1)
 	}
 	t.Cleanup(func() { s.tidy(copies, s.databases["copy"]) })

@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"strings"
@@ -58,6 +59,8 @@ With --ref the files are those of a git revision; the work tree is not touched.`
 	return c
 }
 
+// runSeed prints the result when the environment is seeded. What comes after
+// that, the dropping of old versions and the next spare, is told on stderr.
 func (a *app) runSeed(ctx context.Context, opts seedOptions) (err error) {
 	if opts.req.Labels, err = parseLabels(opts.labels); err != nil {
 		return err
@@ -79,10 +82,8 @@ func (a *app) runSeed(ctx context.Context, opts seedOptions) (err error) {
 		s.finish()
 		printed = print(a, r, renderSeeded)
 	}
-	if _, err := s.manager.Seed(ctx, opts.req); err != nil {
-		return err
-	}
-	return printed
+	_, err = s.manager.Seed(ctx, opts.req)
+	return errors.Join(err, printed)
 }
 
 // parseLabels reads NAME=VALUE.

@@ -128,8 +128,8 @@ func (g *Generations) broken(v Version) error {
 }
 
 // InForce returns the baseline to which a reset returns the environment: the
-// newest, if its seal is unbroken and what is live is not younger. It fails
-// with ErrNotFound, and says why there is none.
+// newest, if its seal is unbroken and what is live has one. It fails with
+// ErrNotFound, and says why there is none.
 func InForce(env envdb.Environment, versions []Version) (Version, error) {
 	none := func(format string, args ...any) (Version, error) {
 		return Version{}, envdb.Fail(envdb.ErrNotFound, format, args...).
@@ -151,17 +151,38 @@ func InForce(env envdb.Environment, versions []Version) (Version, error) {
 		return none("dropping baseline %s was begun", b.Name)
 	case b.Unsealed != "":
 		return none("baseline %s is not used: %s", b.Name, b.Unsealed)
-	case live.outdates(b):
-		return none("baseline %s is older than what is live, which was built dark and has none", b.Name)
+	case live.hasNone():
+		return none("baseline %s is of another version than what is live, which was built dark and has none", b.Name)
 	default:
 		return b, nil
 	}
 }
 
-// outdates reports whether what is live was made after the baseline, from
-// something else than the environment's own past.
-func (m Marker) outdates(baseline Version) bool {
-	return m.Baseline == "" && m.Source != m.Environment && m.Created.After(baseline.Created)
+// hasNone reports whether what is live was filled without leaving a baseline:
+// built dark, or larger than one is kept of. One of another version would take
+// a reset to other rows than it was filled with. A database that envdb did not
+// make is no fill.
+func (m Marker) hasNone() bool {
+	return m.Environment != "" && !m.Foreign && m.Baseline == ""
+}
+
+// heir returns the id of the baseline that a version has when it becomes live:
+// its own, or else the one in force if that stays so. It does when the version
+// is the environment's own past, which fills nothing, and when a rollback
+// brings back what was live before the baseline was made.
+func heir(env envdb.Environment, next Version, versions []Version) string {
+	m := *next.Marker
+	if m.Baseline != "" || m.Foreign {
+		return m.Baseline
+	}
+	inForce, err := InForce(env, versions)
+	switch {
+	case err != nil:
+		return ""
+	case m.Source == m.Environment, next.State == envdb.Previous && m.Promoted.Before(inForce.Created):
+		return inForce.ID
+	}
+	return ""
 }
 
 // Baseline returns the baseline to which a reset returns the environment; see

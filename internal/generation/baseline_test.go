@@ -287,8 +287,9 @@ func TestSealRefusesWhatACopyWouldLose(t *testing.T) {
 	wants(t, err, envdb.ErrRefused, "it is live")
 }
 
-// Whatever is promoted after the baseline was made from another source makes
-// it obsolete; going back, or to the environment's own past, does not.
+// Whatever becomes live after the baseline was made, from another source, makes
+// it obsolete; going back, or to the environment's own past, does not, and does
+// not bring back one that was obsolete.
 func TestWhichBaselineIsInForce(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, pgtest.Start(t), "")
@@ -308,22 +309,59 @@ func TestWhichBaselineIsInForce(t *testing.T) {
 	if got := baseline(t, g); got.Name != second.Name {
 		t.Errorf("after a rollback it is %s", got.Name)
 	}
-	own, err := g.Build(t.Context(), w.target(t), envdb.OpRestore, generation.Spec{ID: "past", Source: "staging"})
-	if err != nil {
-		t.Fatal(problem(err))
+	restore := func(id string) {
+		t.Helper()
+		own, err := g.Build(t.Context(), w.target(t), envdb.OpRestore, generation.Spec{ID: id, Source: "staging"})
+		if err != nil {
+			t.Fatal(problem(err))
+		}
+		if _, err := g.Promote(t.Context(), w.target(t), own.Name, generation.PromoteOptions{}); err != nil {
+			t.Fatal(problem(err))
+		}
 	}
-	if _, err := g.Promote(t.Context(), w.target(t), own.Name, generation.PromoteOptions{}); err != nil {
-		t.Fatal(problem(err))
+	rollback := func() {
+		t.Helper()
+		if _, err := g.Rollback(t.Context(), w.target(t), generation.RollbackOptions{}); err != nil {
+			t.Fatal(problem(err))
+		}
 	}
+	none := func(after string) {
+		t.Helper()
+		b, err := g.Baseline(t.Context())
+		if err == nil {
+			t.Errorf("after %s it is %s", after, b.Name)
+		}
+		wants(t, err, envdb.ErrNotFound, "of another version than what is live")
+	}
+	restore("past")
 	if got := baseline(t, g); got.Name != second.Name {
 		t.Errorf("after a restore it is %s", got.Name)
 	}
 	w.release(t, g, "dark")
-	_, err = g.Baseline(t.Context())
-	wants(t, err, envdb.ErrNotFound, "older than what is live")
+	none("a promote of what was built dark")
 	if obsolete, err := g.Obsolete(t.Context(), 0); err != nil || len(obsolete) != 2 {
 		t.Errorf("obsolete: %+v, %s", obsolete, problem(err))
 	}
+	rollback()
+	if got := baseline(t, g); got.Name != second.Name {
+		t.Errorf("with that undone it is %s", got.Name)
+	}
+	rollback()
+	none("a rollback to what was built dark")
+	restore("past of the dark one")
+	none("a restore on top of it")
+
+	// It does not matter when the dark version was built.
+	early := w.build(t, g, "early")
+	third := w.found(t, g, "c")
+	rollback()
+	if got := baseline(t, g); got.Name != third.Name {
+		t.Errorf("back at what had none, before it was made, it is %s", got.Name)
+	}
+	if _, err := g.Promote(t.Context(), w.target(t), early.Name, generation.PromoteOptions{}); err != nil {
+		t.Fatal(problem(err))
+	}
+	none("a promote of what was built before it")
 }
 
 // A role that is no superuser can do all of it.

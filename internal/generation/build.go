@@ -107,7 +107,13 @@ type Completion struct {
 	Masked     string    // the digest of the rules, of masked data
 	Carried    *Properties
 	Labels     map[string]string
+	Volatile   []string // the columns that the inputs of a seed do not decide
+	Commit     string   // of the inputs of a seed, if they are a revision's
+	Access     string   // what the application's role was granted
 }
+
+// volatileBytes is how much of a marker the names of volatile columns may take.
+const volatileBytes = 2 << 10
 
 // apply returns the marker of the completed version.
 func (c Completion) apply(m Marker) Marker {
@@ -129,7 +135,27 @@ func (c Completion) apply(m Marker) Marker {
 	if c.Labels != nil {
 		m.Labels = c.Labels
 	}
+	if c.Access != "" {
+		m.Access = c.Access
+	}
+	if c.Commit != "" {
+		m.Commit = c.Commit
+	}
+	if c.Volatile != nil {
+		m.Volatile, m.MoreVolatile = short(c.Volatile, volatileBytes)
+	}
 	return m
+}
+
+// short returns as many of the first texts as fit into so many bytes, and how
+// many are left out.
+func short(texts []string, bytes int) (kept []string, more int) {
+	for i, text := range texts {
+		if bytes -= len(text); bytes < 0 {
+			return texts[:i], len(texts) - i
+		}
+	}
+	return texts, 0
 }
 
 // Complete records that a version which this run built is whole. Without it a

@@ -34,6 +34,14 @@ type Marker struct {
 	Backup string    `json:"backup,omitempty"` // the id of the backup it was filled from
 	Point  time.Time `json:"point,omitzero"`   // the moment of the data
 	Digest string    `json:"digest,omitempty"` // of the inputs of a seed
+	// Commit is that of the inputs of a seed, if they are a git revision's and
+	// not the work tree's: to seed the same again.
+	Commit string `json:"commit,omitempty"`
+	// Volatile names columns that the inputs of a seed do not decide, so that a
+	// copy of the version can be told from a replay of them. A marker is small:
+	// of many columns it holds the first, and MoreVolatile counts the others.
+	Volatile     []string `json:"volatile,omitempty"`
+	MoreVolatile int      `json:"more_volatile,omitempty"`
 	// Labels are what a person or CI noted of the version.
 	Labels     map[string]string `json:"labels,omitempty"`
 	Neutrality envdb.Neutrality  `json:"neutrality,omitempty"`
@@ -48,12 +56,19 @@ type Marker struct {
 	// Carried is what the version brings along from its source. In a live
 	// version it tells the source's settings from the environment's own.
 	Carried *Properties `json:"carried,omitempty"`
+	// Configured are the settings of a live version that the configuration
+	// gave; see [Properties].
+	Configured []Setting `json:"configured,omitempty"`
+	// Access says what the application's role was granted when the version was
+	// filled; empty where the configuration said nothing of it.
+	Access string `json:"access,omitempty"`
 
 	// Sealed is the xmin of the row in pg_database from the moment in which a
 	// baseline or a spare was made. Whoever lets somebody connect changes it.
 	Sealed uint32 `json:"sealed,omitempty"`
-	// Baseline is the id of the baseline that the version was copied from, or
-	// that was sealed as its copy.
+	// Baseline is the id of the baseline that the version was copied from, that
+	// was sealed as its copy, or that stayed in force when it became live; empty
+	// if it was filled without leaving one.
 	Baseline string `json:"baseline,omitempty"`
 
 	// Pausing says that the pooler was paused for this version's promote. A

@@ -184,6 +184,7 @@ func (g *Generations) label(x *exchange, o PromoteOptions, versions []Version) {
 	if x.next.State == Building || x.next.State == envdb.Spare {
 		x.nextMarker = o.Completion.apply(x.nextMarker)
 	}
+	x.nextMarker.Baseline = heir(g.env, x.next, versions)
 	g.labelBaseline(x, o, versions)
 	x.nextMarker.State, x.nextMarker.Promoted, x.nextMarker.Retired, x.nextMarker.Sealed = envdb.Live, now, time.Time{}, 0
 	if x.live == nil {
@@ -240,6 +241,7 @@ func (g *Generations) choose(ctx context.Context, conn *pgx.Conn, x *exchange, o
 	default:
 		x.properties = Properties{ConnectionLimit: -1}
 	}
+	x.nextMarker.Configured = x.properties.Configured
 	return err
 }
 

@@ -24,6 +24,10 @@ type Properties struct {
 	ConnectionLimit int       `json:"connection_limit"` // -1 is none
 	Settings        []Setting `json:"settings"`
 	Comment         string    `json:"comment,omitempty"` // the user's, without the marker
+	// Configured are those of the settings that the configuration gave: they go
+	// when it does not name them any more. The marker of a live version keeps
+	// them.
+	Configured []Setting `json:"-"`
 }
 
 // Setting is an entry of pg_db_role_setting for the database. An empty Role is
@@ -76,7 +80,10 @@ func (g *Generations) readProperties(ctx context.Context, conn *pgx.Conn, name s
 	if err != nil {
 		return p, g.explain(err, "read the properties")
 	}
-	p.Comment, _ = SplitComment(comment)
+	var marker *Marker
+	if p.Comment, marker = SplitComment(comment); marker != nil {
+		p.Configured = marker.Configured
+	}
 	rows, err := conn.Query(ctx, `
 		SELECT coalesce(r.rolname::text, ''), split_part(c, '=', 1), substr(c, strpos(c, '=') + 1)
 		FROM pg_db_role_setting s LEFT JOIN pg_roles r ON r.oid = s.setrole, unnest(s.setconfig) WITH ORDINALITY u(c, n)

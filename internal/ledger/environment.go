@@ -33,6 +33,9 @@ type Instance struct {
 	// From is the environment, with the point, that it is filled from; empty
 	// for a seed, or for nothing.
 	From string `json:"from,omitempty"`
+	// Ref is the git revision that it is seeded with, as a person named it;
+	// empty for the work tree.
+	Ref string `json:"ref,omitempty"`
 
 	Created time.Time `json:"created"`
 	By      string    `json:"by"`

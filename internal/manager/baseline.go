@@ -12,14 +12,14 @@ import (
 
 // makeLive ends every pipeline: it leaves a sealed copy of a finished version
 // for reset, where the environment wants one, and promotes the version. What
-// the new baseline replaces goes last.
+// can wait comes last, after whoever waits for the version was told of it.
 func (m *Manager) makeLive(ctx context.Context, x *execution, g *generation.Generations, b building, dark *generation.Dark, completion generation.Completion) (promotion generation.Promotion, notes []string, err error) {
 	properties, err := merged(ctx, g, b.env, completion.Carried)
 	if err != nil {
 		return promotion, nil, err
 	}
 	options := promoteOptions(b.env)
-	options.Properties, options.Completion = &properties, completion
+	options.Properties, options.Completion, options.LeaveSurplus = &properties, completion, true
 	if b.baseline {
 		options.Baseline, notes = m.seal(ctx, x, g, b, dark)
 	}
@@ -27,11 +27,26 @@ func (m *Manager) makeLive(ctx context.Context, x *execution, g *generation.Gene
 	if promotion, err = g.Promote(ctx, b.target, dark.Name, options); err != nil {
 		return promotion, nil, m.withdraw(ctx, g, b, options.Baseline, err)
 	}
-	x.promoted(promotion)
+	if b.told != nil {
+		b.told(promotion, notes)
+	}
+	m.dropPrevious(ctx, x, g, b, &promotion, options)
 	if b.baseline {
 		m.keepUp(ctx, x, g, b.target, b.operation, b.env)
+	} else {
+		m.dropUnneeded(ctx, x, g, b.target, b.operation, b.env)
 	}
 	return promotion, notes, nil
+}
+
+// dropPrevious drops the previous versions that a promote left too many, and
+// records the promote.
+func (m *Manager) dropPrevious(ctx context.Context, x *execution, g *generation.Generations, b building, p *generation.Promotion, options generation.PromoteOptions) {
+	x.step("drop previous")
+	if err := g.DropSurplus(ctx, b.target, b.operation, p, options); err != nil {
+		x.log.Warn("older versions were not looked for", "env", b.env.Name, "reason", err)
+	}
+	x.promoted(*p)
 }
 
 // seal leaves a sealed copy beside a finished version, if the environment wants
@@ -99,7 +114,7 @@ func (m *Manager) keepUp(ctx context.Context, x *execution, g *generation.Genera
 		do   func() error
 	}{
 		{"what interrupted runs left was not dropped", func() error { return m.sweepUp(ctx, x, g, w, op) }},
-		{"a baseline or a spare that is of no use was not dropped", func() error { return dropObsolete(ctx, x, g, w, op, env) }},
+		{notDropped, func() error { return dropObsolete(ctx, x, g, w, op, env, always) }},
 		{"there are fewer spares than the configuration says; the next reset takes longer", func() error { return m.makeSpares(ctx, x, g, w, op, env) }},
 	} {
 		if err := step.do(); err != nil {
@@ -118,14 +133,36 @@ func (m *Manager) sweepUp(ctx context.Context, x *execution, g *generation.Gener
 	return m.cleanServer(ctx, x, g, w, op)
 }
 
-// dropObsolete drops the baselines and spares that no reset will use.
-func dropObsolete(ctx context.Context, x *execution, g *generation.Generations, w envdb.Writable, op envdb.Operation, env config.Environment) error {
+// notDropped warns of what takes up space and does no harm.
+const notDropped = "a baseline or a spare that is of no use was not dropped"
+
+// dropUnneeded drops the baselines and spares that became obsolete by a swap
+// which made no new one, but for those that a rollback would make use of again.
+// The swap was done, so what fails here is a warning.
+func (m *Manager) dropUnneeded(ctx context.Context, x *execution, g *generation.Generations, w envdb.Writable, op envdb.Operation, env config.Environment) {
+	versions, err := g.List(ctx)
+	if err == nil {
+		err = dropObsolete(ctx, x, g, w, op, env, func(v generation.Version) bool { return v.Unsealed != "" || !afterRollback(v, versions) })
+	}
+	if err != nil {
+		x.log.Warn(notDropped, "env", env.Name, "reason", err)
+	}
+}
+
+func always(generation.Version) bool { return true }
+
+// dropObsolete drops those of the baselines and spares that no reset uses which
+// may go.
+func dropObsolete(ctx context.Context, x *execution, g *generation.Generations, w envdb.Writable, op envdb.Operation, env config.Environment, may func(generation.Version) bool) error {
 	obsolete, err := g.Obsolete(ctx, env.Spares)
 	if err != nil {
 		return err
 	}
 	var errs []error
 	for _, v := range obsolete {
+		if !may(v) {
+			continue
+		}
 		if err := g.Discard(ctx, w, op, v.Name, nil); err != nil {
 			errs = append(errs, err)
 			continue
@@ -144,7 +181,7 @@ func (m *Manager) makeSpares(ctx context.Context, x *execution, g *generation.Ge
 	if err != nil {
 		return err
 	}
-	baseline, err := generation.InForce(env.Environment, versions)
+	baseline, err := usable(env, versions)
 	if isNotFound(err) {
 		return nil // there is nothing to copy, and whoever wanted a baseline was told why
 	}

@@ -31,6 +31,9 @@ type building struct {
 	baseline bool
 	// mask says what is replaced; nil replaces nothing.
 	mask *logical.Masking
+	// told, if set, gets what a promote did, and the notes on the baseline,
+	// before what can wait is done.
+	told func(p generation.Promotion, notes []string)
 	// onto says that it is built on a server that is not the environment's.
 	onto bool
 }

@@ -18,6 +18,8 @@ type CreateRequest struct {
 	Environment string
 	// From is what fills it; nil for what the pattern says.
 	From *envdb.Ref
+	// Ref seeds it with migrations and fixtures as they are at a git revision.
+	Ref string
 	// TTL is how long it lives, 0 for ever; nil for what the pattern says.
 	TTL *time.Duration
 	// Protect is for how long it cannot be destroyed.
@@ -34,6 +36,7 @@ type CreateResult struct {
 	Created        bool              `json:"created"`
 	Database       string            `json:"database"`
 	From           string            `json:"from,omitempty"`
+	Ref            string            `json:"ref,omitempty"`
 	Labels         map[string]string `json:"labels,omitempty"`
 	Expires        time.Time         `json:"expires,omitzero"`
 	ProtectedUntil time.Time         `json:"protected_until,omitzero"`
@@ -62,6 +65,7 @@ type creation struct {
 	there    bool             // and it has its database
 	filling  filling
 	from     string     // the source and point, if mirrored
+	ref      string     // the git revision, if seeded with one
 	mirror   *mirroring // what fills it, if mirrored
 }
 
@@ -121,6 +125,9 @@ func (m *Manager) planCreate(ctx context.Context, repository *backup.Repository,
 	switch {
 	case err != nil:
 		return nil, err
+	case req.From != nil && req.Ref != "":
+		return nil, envdb.Fail(envdb.ErrMisuse, "an environment is filled from a backup (--from) or seeded (--ref), not both").
+			WithState("nothing was changed").WithNext("leave one of them out")
 	case env.Pattern == "":
 		return nil, envdb.Fail(envdb.ErrMisuse, "%s is declared by its name: only an environment of a pattern (test-*) is created", env.Name).
 			WithState("nothing was changed").WithNext("fill it: envdb mirror SRC %s", env.Name)
@@ -208,23 +215,21 @@ func (m *Manager) madeHere(ctx context.Context, c *creation) (bool, error) {
 	return false, nil
 }
 
-// planFilling decides what fills the environment: what was asked for, else its
-// seed, else what its pattern mirrors, else nothing.
+// planFilling decides what fills the environment: what was asked for, now or
+// when it was begun, else its seed, else what its pattern mirrors, else nothing.
 func (m *Manager) planFilling(ctx context.Context, repository *backup.Repository, c *creation) error {
-	from := c.req.From
-	if from == nil && c.instance != nil && c.instance.From != "" { // what it was begun with
-		begun, err := envdb.ParseRef(c.instance.From, m.now(), time.UTC)
-		if err != nil {
-			return err
-		}
-		from = &begun
+	from, err := c.wanted(m.now())
+	if err != nil {
+		return err
 	}
 	switch {
 	case from != nil:
 	case c.env.Seed.Declared():
 		c.filling = withSeed
-		c.plan.add("record "+c.env.Name, "seed "+c.database+": migrations, then fixtures", "promote it")
-		return m.seedable(ctx, c.env)
+		return m.planReseed(ctx, c.plan.add("record "+c.env.Name), c.env, c.ref, nil)
+	case c.ref != "":
+		return envdb.Fail(envdb.ErrMisuse, "--ref: the configuration does not say what %s is seeded with", c.env.Pattern).
+			WithState("nothing was changed").WithNext("write seed: {migrations: db/migrations, fixtures: [fixtures/]} below it; see docs/fixtures.md")
 	case c.env.Mirror.From != "":
 		from = &envdb.Ref{Environment: c.env.Mirror.From}
 	default:
@@ -241,6 +246,21 @@ func (m *Manager) planFilling(ctx context.Context, repository *backup.Repository
 	c.mirror, c.plan = planned, planned.plan
 	c.plan.Operation, c.plan.Live, c.plan.Steps = envdb.OpCreate, c.database, steps
 	return nil
+}
+
+// wanted decides between what is asked for and what the environment was begun
+// with: it returns the source, or nil, and notes the git revision.
+func (c *creation) wanted(now time.Time) (from *envdb.Ref, err error) {
+	from, c.ref = c.req.From, c.req.Ref
+	if from != nil || c.ref != "" || c.instance == nil {
+		return from, nil
+	}
+	c.ref = c.instance.Ref
+	if c.instance.From == "" {
+		return nil, nil
+	}
+	begun, err := envdb.ParseRef(c.instance.From, now, time.UTC)
+	return &begun, err
 }
 
 // create is the work of a create, inside a run.
@@ -293,7 +313,7 @@ func (m *Manager) recordInstance(ctx context.Context, x *execution, c *creation)
 				e.Instance.Expires = e.Instance.Created.Add(c.env.TTL)
 			}
 		}
-		e.Instance.From = c.from
+		e.Instance.From, e.Instance.Ref = c.from, c.ref
 		m.apply(e.Instance, c.req)
 		return nil
 	})
@@ -364,15 +384,18 @@ func (m *Manager) renew(ctx context.Context, c *creation) (*CreateResult, error)
 		return nil, err
 	}
 	result := created(c, record.Instance)
-	if c.req.From != nil && c.req.From.String() != result.From {
+	switch {
+	case c.req.From != nil && c.req.From.String() != result.From:
 		result.Notes = append(result.Notes, fmt.Sprintf("it stays as it is; to fill it anew: envdb mirror %s %s", c.req.From, c.env.Name))
+	case c.req.Ref != "": // which may have moved since
+		result.Notes = append(result.Notes, fmt.Sprintf("it stays as it is; to bring it to that revision: envdb seed %s --ref %s", c.env.Name, c.req.Ref))
 	}
 	return result, nil
 }
 
 func created(c *creation, i *ledger.Instance) *CreateResult {
 	return &CreateResult{
-		Environment: c.env.Name, Pattern: i.Pattern, Database: i.Database, From: i.From, Labels: i.Labels,
+		Environment: c.env.Name, Pattern: i.Pattern, Database: i.Database, From: i.From, Ref: i.Ref, Labels: i.Labels,
 		Expires: i.Expires, ProtectedUntil: i.ProtectedUntil,
 	}
 }

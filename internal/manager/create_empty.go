@@ -5,7 +5,6 @@ import (
 
 	"github.com/envdb/envdb"
 	"github.com/envdb/envdb/backup"
-	"github.com/envdb/envdb/internal/config"
 	"github.com/envdb/envdb/internal/generation"
 )
 
@@ -55,16 +54,7 @@ func (m *Manager) promoteEmpty(ctx context.Context, x *execution, g *generation.
 	return &promotion, nil
 }
 
-// seedable refuses inputs that cannot be read, before anything is made.
-func (m *Manager) seedable(ctx context.Context, env config.Environment) error {
-	in, err := readInputs(ctx, env, "", m.now())
-	if err != nil {
-		return err
-	}
-	return in.close()
-}
-
 // seedNew fills an environment that is being created by its seed section.
 func (m *Manager) seedNew(ctx context.Context, x *execution, c *creation) (*BuildResult, error) {
-	return m.reseed(ctx, x, c.env, c.target)
+	return m.reseed(ctx, x, c.env, c.target, c.ref)
 }

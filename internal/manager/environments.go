@@ -52,14 +52,20 @@ func (m *Manager) environmentLine(env config.Environment, record *ledger.Environ
 		line.Protected = line.Protected || i.ProtectedUntil.After(m.now())
 		line.State = stateOf(i)
 		line.Expires, line.ProtectedUntil = moment(i.Expires), moment(i.ProtectedUntil)
-		if env.Idle > 0 && !i.Use.Last.IsZero() {
-			line.LastUsed = moment(i.Use.Last)
-		}
+		line.describeUse(i.Use, env.Idle)
 	}
 	if record.Hibernation != nil {
 		line.State, line.Hibernating = "hibernating", &record.Hibernation.Since
 	}
 	return line
+}
+
+// describeUse says for how long nobody came, as far as anyone looked.
+func (line *EnvironmentLine) describeUse(use ledger.Use, idle time.Duration) {
+	if line.Idle = idle; idle == 0 || use.Last.IsZero() {
+		return
+	}
+	line.Observed, line.LastUsed, line.IdleDue = moment(use.At), moment(use.Last), moment(use.Last.Add(idle))
 }
 
 // stateOf says how far an instance is.

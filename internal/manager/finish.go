@@ -53,7 +53,7 @@ func (m *Manager) finish(ctx context.Context, x *execution, g *generation.Genera
 		return nil, err
 	}
 	result.Notes = append(result.Notes, notes...)
-	completion := generation.Completion{Neutrality: result.Neutrality, Masked: b.maskedWith(catalogue), Carried: &source}
+	completion := generation.Completion{Neutrality: result.Neutrality, Masked: b.maskedWith(catalogue), Carried: &source, Access: accessMark(b.env)}
 	if !b.promote {
 		result.Next = darkNext(b, dark)
 		_, err := g.Complete(ctx, b.target, b.operation, dark.Name, completion)

@@ -227,6 +227,61 @@ func TestCreateByThePattern(t *testing.T) {
 	wants(t, err, envdb.ErrNotFound, "test-*")
 }
 
+// A branch is deployed by creating an environment with it: with the revision's
+// files, whatever the work tree holds, also by whoever finishes it or makes it
+// anew.
+func TestCreateOfARevision(t *testing.T) {
+	t.Parallel()
+	s := pgtest.StartTarget(t)
+	tests := pattern(t, s, "test-*", envdb.Test, shopSeed)
+	bare := pattern(t, s, "bare-*", envdb.Test)
+	w := newWorld(t, tests, bare)
+	w.plant()
+	commit := w.commit()
+	w.git("branch", "feature-x")
+	w.write("fixtures/books.yml", "- {this is not finished\n")
+	x := tests.one("feature-x")
+	asked := manager.CreateRequest{Environment: x.name, Ref: "feature-x"}
+
+	plan, err := w.PlanCreate(t.Context(), asked)
+	if steps := strings.Join(plan.Steps, "\n"); err != nil || !strings.Contains(steps, "take the files of commit "+commit) || !strings.HasPrefix(steps, "record test-feature-x") {
+		t.Errorf("the plan: %s, %s", steps, problem(err))
+	}
+	r := w.create(asked)
+	if !r.Created || r.Ref != "feature-x" || r.Build.Commit != commit || x.query(t, "SELECT count(*) FROM books") != "2" {
+		t.Errorf("created: %+v", r)
+	}
+	x.exec(t, "TRUNCATE books")
+	again := w.create(asked)
+	if again.Created || !strings.Contains(strings.Join(again.Notes, ""), "envdb seed test-feature-x --ref feature-x") {
+		t.Errorf("asked again: %+v", again)
+	}
+	w.reset(x.name, manager.ByBaseline)
+	same(t, "books after a reset", x.query(t, "SELECT count(*) FROM books"), "2")
+	for _, database := range x.databases(t) {
+		s.DropDatabase(t, database)
+	}
+	if anew := w.create(manager.CreateRequest{Environment: x.name}); !anew.Created || anew.Build.Commit != commit {
+		t.Errorf("after its databases were dropped: %+v", anew)
+	}
+
+	for name, c := range map[string]struct {
+		req  manager.CreateRequest
+		kind error
+		says string
+	}{
+		"an unknown revision": {manager.CreateRequest{Environment: "test-y", Ref: "no-such"}, envdb.ErrNotFound, `knows no git revision "no-such"`},
+		"both":                {manager.CreateRequest{Environment: "test-y", Ref: "main", From: from(t, "test-feature-x@latest")}, envdb.ErrMisuse, "not both"},
+		"without a seed":      {manager.CreateRequest{Environment: "bare-y", Ref: "main"}, envdb.ErrMisuse, "what bare-* is seeded with"},
+	} {
+		_, err := w.Create(t.Context(), c.req)
+		wants(t, err, c.kind, c.says, "nothing was changed")
+		if w.listed(c.req.Environment) != nil {
+			t.Errorf("%s: it is listed", name)
+		}
+	}
+}
+
 // A create that comes to nothing leaves nothing, and one that died is finished.
 func TestCreateThatFails(t *testing.T) {
 	t.Parallel()
@@ -395,7 +450,17 @@ func TestDestroyExpired(t *testing.T) {
 	eventually(t, "the server has counted the session", func() bool {
 		return s.QueryText(t, "postgres", "SELECT sessions > 0 AND numbackends = 0 FROM pg_stat_database WHERE datname = "+postgres.Literal(tests.one("b").base)) == "t"
 	})
+	line := w.listed("test-a")
+	if line.Idle != 2*day || line.LastUsed == nil || !line.IdleDue.Equal(line.LastUsed.Add(2*day)) || line.Observed.Before(*line.LastUsed) {
+		t.Errorf("the list says of test-a: %+v", line)
+	}
 	same(t, "after a day and a half", fates(36*time.Hour), "test-a warned, test-b stays, test-c protected")
+	if later := w.listed("test-a"); !later.IdleDue.Equal(*line.IdleDue) || !later.Observed.After(*line.Observed) {
+		t.Errorf("nobody came, and the list says of test-a: %+v", later)
+	}
+	if used := w.listed("test-b"); !used.LastUsed.Equal(*used.Observed) {
+		t.Errorf("somebody came, and the list says of test-b: %+v", used)
+	}
 	same(t, "an hour after that", fates(37*time.Hour), "test-a warned, test-b stays, test-c protected")
 	same(t, "after two days", fates(50*time.Hour), "test-a destroyed, test-b stays, test-c protected")
 	same(t, "databases of a", strings.Join(tests.one("a").databases(t), " "), "")

@@ -154,7 +154,7 @@ func (m *Manager) CheckMask(ctx context.Context, req MaskCheckRequest) (*MaskChe
 	c := &MaskCheck{Source: source.Name, Target: target.Name, Rules: rules.File, Strict: declared.Strict, Tables: len(plan.Tables), Findings: findings}
 	c.Columns, _ = plan.Counts()
 	if n := c.wrong(); n > 0 {
-		return c, envdb.Fail(envdb.ErrVerification, "the rules in %s do not fit %s in %d places", rules.File, source.Name, n).
+		return c, envdb.Fail(envdb.ErrVerification, "the rules in %s do not fit %s in %s", rules.File, source.Name, counted(n, "place")).
 			WithState("nothing was changed").WithNext("correct %s; a column that may be copied as it is gets keep", rules.File)
 	}
 	return c, nil

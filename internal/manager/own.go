@@ -100,6 +100,16 @@ func (m *Manager) grantAccess(ctx context.Context, x *execution, env config.Envi
 	return notes, access.Check(ctx, conn)
 }
 
+// accessMark is what the configuration says of the application's role, for the
+// marker of a version that is filled by it; empty if it says nothing.
+func accessMark(env config.Environment) string {
+	access, declared, err := accessOf(env)
+	if err != nil || !declared {
+		return "" // who cannot be named was refused long before
+	}
+	return fmt.Sprintf("%s for role %s", access.Mode, access.Role)
+}
+
 // readOnlySetting makes transactions read-only unless a session says otherwise.
 const readOnlySetting = "default_transaction_read_only"
 

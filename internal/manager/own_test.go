@@ -144,12 +144,13 @@ func TestAccess(t *testing.T) {
 	qa := on(t, s, "qa", envdb.QA)
 	w := newWorld(t, prod, qa)
 	w.mirror("prod", "qa")
-	same(t, "as copied", may(t, s, qa, role, password), "read, write, insert, insert for everyone, update, update a column, delete, truncate, create, create in public")
+	const all = "read, write, insert, insert for everyone, update, update a column, delete, truncate, create, create in public"
+	same(t, "as copied", may(t, s, qa, role, password), all)
 
 	for _, c := range []struct{ mode, can, later string }{
 		{"read", "read", "t|f|f"},
 		{"append", "read, write, insert, insert for everyone", "t|t|f"},
-		{"read-write", "read, write, insert, insert for everyone, update, update a column, delete, truncate, create, create in public", "t|t|t"},
+		{"read-write", all, "t|t|t"},
 		{"read", "read", "t|f|f"},
 	} {
 		other := newWorldOf(t, w, prod, withLines(qa, "access: {role: "+role+", mode: "+c.mode+"}"))
@@ -158,6 +159,18 @@ func TestAccess(t *testing.T) {
 		qa.exec(t, "DROP TABLE IF EXISTS app.later", "CREATE TABLE app.later (id int)")
 		same(t, c.mode+" of what is made later", qa.query(t, "SELECT has_table_privilege('"+role+"', 'app.later', 'SELECT'), has_table_privilege('"+role+"', 'app.later', 'INSERT'), has_table_privilege('"+role+"', 'app.later', 'DELETE')"), c.later)
 	}
+
+	// What the configuration does not say any more is over with the next swap: a
+	// baseline of other rights is not used.
+	later := newWorldOf(t, w, prod, qa)
+	same(t, "status", strings.Join(later.status("qa").Notes, "; "), "baseline "+later.of("qa", envdb.Baseline)+" was made with access read for role "+role+"; the configuration says nothing of it")
+	if r := later.reset("qa", manager.ByBackup); !strings.Contains(r.Why, "was made with access read") {
+		t.Errorf("why: %q", r.Why)
+	}
+	same(t, "without access", may(t, s, qa, role, password), all)
+	same(t, "its settings", qa.query(t, "SELECT count(*) FROM pg_db_role_setting s JOIN pg_database d ON d.oid = s.setdatabase WHERE datname = current_database()"), "0")
+	later.reset("qa", manager.ByBaseline)
+
 	other := newWorldOf(t, w, prod, withLines(qa, "access: {role: "+role+", mode: append}"))
 	taken := other.backup("qa")
 	if _, err := other.Restore(t.Context(), manager.RestoreRequest{Environment: "qa", Point: envdb.AtBackup(taken.ID)}); err != nil {

@@ -32,7 +32,7 @@ func (m *Manager) carried(ctx context.Context, x *execution, b building, catalog
 
 // merged lays the environment's own properties over what a version carries,
 // and what the configuration says over both. Own is what the live version has
-// and did not bring along itself.
+// and neither brought along itself nor got from the configuration as it was.
 func merged(ctx context.Context, g *generation.Generations, env config.Environment, carried *generation.Properties) (generation.Properties, error) {
 	live, err := g.Live(ctx)
 	if isNotFound(err) {
@@ -49,6 +49,7 @@ func merged(ctx context.Context, g *generation.Generations, env config.Environme
 	if err != nil {
 		return own, err
 	}
+	own.Settings = without(own.Settings, own.Configured)
 	if live.Marker != nil && live.Marker.Carried != nil {
 		own.Settings = without(own.Settings, live.Marker.Carried.Settings)
 	}
@@ -76,6 +77,6 @@ func configured(p generation.Properties, env config.Environment) generation.Prop
 	for _, name := range slices.Sorted(maps.Keys(env.Settings)) {
 		own.Settings = append(own.Settings, generation.Setting{Name: name, Value: env.Settings[name]})
 	}
-	p.Settings = withAccess(own.Over(p.Settings).Settings, env)
+	p.Settings, p.Configured = withAccess(own.Over(p.Settings).Settings, env), withAccess(own.Settings, env)
 	return p
 }

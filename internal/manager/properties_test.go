@@ -46,3 +46,33 @@ func TestSettingsOfSourceAndEnvironment(t *testing.T) {
 	w.rollback("qa")
 	same(t, "after a drop", target.query(t, settings), "4MB|1min|1min")
 }
+
+// A setting of the configuration goes when the configuration does not name it
+// any more; what the source or a person set is there again, or still.
+func TestSettingsOfTheConfigurationGo(t *testing.T) {
+	t.Parallel()
+	s := pgtest.Start(t)
+	prod := on(t, s, "prod", envdb.Production).have(t, small("x")...)
+	s.Exec(t, "postgres", "ALTER DATABASE "+prod.base+" SET work_mem = '5MB'")
+	target := on(t, s, "qa", envdb.QA)
+	w := newWorld(t, prod, target)
+	const settings = "SELECT current_setting('work_mem'), current_setting('statement_timeout'), current_setting('lock_timeout')"
+	with := newWorldOf(t, w, prod, withLines(target, "settings: {work_mem: 9MB, statement_timeout: 9s}"))
+	with.mirror("prod", "qa")
+	same(t, "as configured", target.query(t, settings), "9MB|9s|0")
+	s.Exec(t, "postgres", "ALTER DATABASE "+target.base+" SET lock_timeout = '1min'")
+	for range 2 { // a clone gets them too, and knows where they are from
+		with.reset("qa", manager.ByBaseline)
+		same(t, "reset", target.query(t, settings), "9MB|9s|1min")
+	}
+
+	w.reset("qa", manager.ByBaseline)
+	same(t, "not configured any more", target.query(t, settings), "5MB|0|1min")
+	with.rollback("qa")
+	same(t, "configured again, and rolled back", target.query(t, settings), "9MB|9s|1min")
+	s.Exec(t, "postgres", "ALTER DATABASE "+target.base+" SET statement_timeout = '7s'")
+	w.rollback("qa")
+	same(t, "what a person changed is theirs", target.query(t, settings), "5MB|7s|1min")
+	w.mirror("prod", "qa")
+	same(t, "mirrored", target.query(t, settings), "5MB|7s|1min")
+}

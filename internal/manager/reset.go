@@ -152,11 +152,7 @@ func (m *Manager) resetByCopy(ctx context.Context, x *execution, g *generation.G
 	result := r.result(x, m.now())
 	result.describe(next, promotion)
 	r.tell(result)
-	x.step("drop previous")
-	if err := g.DropSurplus(ctx, r.target, envdb.OpReset, &promotion, options); err != nil {
-		x.log.Warn("older versions were not looked for", "env", r.env.Name, "reason", err)
-	}
-	x.promoted(promotion)
+	m.dropPrevious(ctx, x, g, b, &promotion, options)
 	m.keepUp(ctx, x, g, r.target, envdb.OpReset, r.env)
 	return result, nil
 }
@@ -197,7 +193,7 @@ func (r *ResetResult) describe(next generation.Version, p generation.Promotion) 
 // in again.
 func (m *Manager) rebuild(ctx context.Context, x *execution, r resetting) (*BuildResult, error) {
 	if r.way == BySeed {
-		return m.reseed(ctx, x, r.env, r.target)
+		return m.reseed(ctx, x, r.env, r.target, r.filled.Commit)
 	}
 	repository, err := m.open(ctx)
 	if err != nil {

@@ -1,6 +1,7 @@
 package manager
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"slices"
@@ -36,7 +37,7 @@ type choice struct {
 
 // choose returns the fastest way that there is.
 func choose(env config.Environment, versions []generation.Version, noCache bool) (c choice, err error) {
-	baseline, err := generation.InForce(env.Environment, versions)
+	baseline, err := usable(env, versions)
 	switch {
 	case noCache:
 		c.why = "--no-cache"
@@ -63,6 +64,22 @@ func choose(env config.Environment, versions []generation.Version, noCache bool)
 		return c, unresettable(env, c.why)
 	}
 	return c, nil
+}
+
+// usable returns the baseline in force, unless the application's role was granted
+// something else in it than the configuration says by now: a copy of it would
+// be granted the same. It fails with ErrNotFound.
+func usable(env config.Environment, versions []generation.Version) (generation.Version, error) {
+	baseline, err := generation.InForce(env.Environment, versions)
+	if err != nil {
+		return baseline, err
+	}
+	if was, is := baseline.Marker.Access, accessMark(env); was != is {
+		return generation.Version{}, envdb.Fail(envdb.ErrNotFound, "baseline %s was made with access %s; the configuration says %s",
+			baseline.Name, cmp.Or(was, "as copied"), cmp.Or(is, "nothing of it")).
+			WithState("nothing was changed").WithNext("envdb reset %s builds it anew", env.Name)
+	}
+	return baseline, nil
 }
 
 // liveOf returns the live version, or nil.
@@ -120,7 +137,10 @@ func (m *Manager) PlanReset(ctx context.Context, req ResetRequest) (*Plan, error
 		return p, nil
 	case BySeed:
 		p.Warnings = []string{c.why}
-		return p.add("seed " + env.Name + " anew"), nil
+		if err := m.planReseed(ctx, p, env, c.filled.Commit, versions); err != nil {
+			return nil, err
+		}
+		return p, nil
 	}
 	repository, err := m.open(ctx)
 	if err != nil {

@@ -44,6 +44,14 @@ func (w *world) of(env string, state envdb.VersionState) string {
 	return ""
 }
 
+// promote promotes a dark version, which must work.
+func (w *world) promote(env, version string) {
+	w.t.Helper()
+	if _, err := w.Promote(w.t.Context(), manager.PromoteRequest{Environment: env, Version: version}); err != nil {
+		w.t.Fatal(problem(err))
+	}
+}
+
 func TestReset(t *testing.T) {
 	t.Parallel()
 	s := pgtest.Start(t)
@@ -258,15 +266,49 @@ func TestWhatHasABaseline(t *testing.T) {
 	prod.exec(t, "UPDATE t SET who = 'two'")
 	dark := w.mirrorOf(manager.MirrorRequest{Source: "prod", Target: "qa", Fresh: true, Dark: true})
 	same(t, "a dark version leaves no baseline", w.of("qa", envdb.Baseline), kept)
-	if _, err := w.Promote(t.Context(), manager.PromoteRequest{Environment: "qa", Version: dark.Database}); err != nil {
-		t.Fatal(problem(err))
-	}
+	w.promote("qa", dark.Database)
+	same(t, "a rollback would need the baseline", w.versions("qa"), "live prod, previous prod, baseline prod")
+	w.rollback("qa")
+	w.reset("qa", manager.ByBaseline)
+	same(t, "reset after the promote was undone", target.content(t), "1|one")
+	dark = w.mirrorOf(manager.MirrorRequest{Source: "prod", Target: "qa", Dark: true})
+	w.promote("qa", dark.Database)
 	target.exec(t, "UPDATE t SET who = 'broken'")
-	if r := w.reset("qa", manager.ByBackup); !strings.Contains(r.Why, "older than what is live") {
+	if r := w.reset("qa", manager.ByBackup); !strings.Contains(r.Why, "of another version than what is live") {
 		t.Errorf("why: %q", r.Why)
 	}
 	same(t, "reset of what was built dark", target.content(t), "1|two")
 	w.reset("qa", manager.ByBaseline)
+}
+
+// A promote drops the baseline that nobody can come back to, and its spares;
+// that they could not be dropped is no failure of the promote.
+func TestPromoteDropsWhatNoResetUses(t *testing.T) {
+	t.Parallel()
+	s := pgtest.Start(t)
+	prod := on(t, s, "prod", envdb.Production).have(t, small("one")...)
+	target := on(t, s, "qa", envdb.QA, "spares: 1")
+	w := newWorld(t, prod, target)
+	w.mirror("prod", "qa")
+	prod.exec(t, "UPDATE t SET who = 'two'")
+	dark := func() string {
+		return w.mirrorOf(manager.MirrorRequest{Source: "prod", Target: "qa", Fresh: true, Dark: true}).Database
+	}
+	w.promote("qa", dark())
+	same(t, "what a rollback needs", w.versions("qa"), "live prod, previous prod, baseline prod, spare prod")
+	w.promote("qa", dark())
+	same(t, "what nobody needs", w.versions("qa"), "live prod, previous prod")
+	if d, err := w.Doctor(t.Context(), w.store, manager.DoctorRequest{}); err != nil {
+		t.Errorf("the doctor: %+v, %s", d, problem(err))
+	}
+
+	// A restore on top of it brings no older baseline back, either.
+	w.mirror("prod", "qa")
+	w.backup("qa")
+	prod.exec(t, "UPDATE t SET who = 'three'")
+	w.promote("qa", dark())
+	w.restore(manager.RestoreRequest{Environment: "qa"})
+	same(t, "after a restore", w.versions("qa"), "live qa, previous prod")
 }
 
 func TestResetRefuses(t *testing.T) {

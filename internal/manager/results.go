@@ -29,6 +29,10 @@ type BuildResult struct {
 	Dark     bool   `json:"dark"`
 	Previous string `json:"previous,omitempty"`
 
+	// Commit is the git revision of what it was seeded with, if one was asked
+	// for.
+	Commit string `json:"commit,omitempty"`
+
 	// Release and Migration say which code and schema belong to the data.
 	Release   string            `json:"release,omitempty"`
 	Migration *backup.Migration `json:"migration,omitempty"`
@@ -181,7 +185,13 @@ type EnvironmentLine struct {
 	By             string            `json:"by,omitempty"`
 	Expires        *time.Time        `json:"expires,omitempty"`
 	ProtectedUntil *time.Time        `json:"protected_until,omitempty"`
-	LastUsed       *time.Time        `json:"last_used,omitempty"`
+	// Idle is how long one of its pattern may be without a visitor, 0 for ever.
+	// Observed is when DestroyExpired last looked; what it saw is that nobody
+	// came after LastUsed, and if nobody does it goes at IdleDue.
+	Idle     time.Duration `json:"idle_ns,omitempty"`
+	Observed *time.Time    `json:"use_observed,omitempty"`
+	LastUsed *time.Time    `json:"last_used,omitempty"`
+	IdleDue  *time.Time    `json:"idle_due,omitempty"`
 }
 
 // EnvironmentList is the environments of the configuration, in its order, and

@@ -59,7 +59,9 @@ type SeedResult struct {
 	Version    int64 `json:"migration_version,omitempty"`
 	Tables     int   `json:"tables"`
 	Rows       int64 `json:"rows"`
-	// Volatile are the columns that the inputs do not decide.
+	// Volatile are the columns that the inputs do not decide. Of a clone they
+	// are those of the replay that it is a copy of, as far as the marker holds
+	// them.
 	Volatile []string `json:"volatile,omitempty"`
 	// Database is the version's name, as it is now.
 	Database string        `json:"database"`
@@ -181,10 +183,14 @@ func (m *Manager) cached(ctx context.Context, g *generation.Generations, s seedi
 func (m *Manager) seedByCopy(ctx context.Context, x *execution, g *generation.Generations, s seeding, c choice, digest string) (*SeedResult, error) {
 	x.facts("way", string(Cloned))
 	result := s.result(x, Cloned, digest)
+	result.Volatile = c.from.Marker.Volatile
+	if more := c.from.Marker.MoreVolatile; more > 0 {
+		result.Notes = append(result.Notes, counted(more, "more column")+" that differ with every replay: envdb seed --no-cache lists all")
+	}
 	r := resetting{choice: c, env: s.env, target: s.target, started: s.started, labels: s.labels()}
 	r.Done = func(done *ResetResult) {
-		result.Database, result.Previous, result.Held, result.Notes = done.Database, done.Previous, done.Held, done.Notes
-		result.Elapsed = done.Elapsed
+		result.Database, result.Previous, result.Held, result.Elapsed = done.Database, done.Previous, done.Held, done.Elapsed
+		result.Notes = append(result.Notes, done.Notes...)
 		s.tell(result)
 	}
 	if _, err := m.resetByCopy(ctx, x, g, r); err != nil {
@@ -250,10 +256,30 @@ func (m *Manager) PlanSeed(ctx context.Context, req SeedRequest) (p *Plan, err e
 		p.peak(versions, copying(*c, s.env, versions)...)
 		return p, nil
 	}
+	s.plan(p, digest, versions)
+	return p, nil
+}
+
+// planReseed writes into the plan what reseed would do.
+func (m *Manager) planReseed(ctx context.Context, p *Plan, env config.Environment, ref string, versions []generation.Version) (err error) {
+	s := reseeding(env, ref, m.now())
+	if s.inputs, err = readInputs(ctx, env, s.Ref, s.started); err != nil {
+		return err
+	}
+	defer func() { err = tidy(ctx, m.log, err, func(context.Context) error { return s.close() }) }()
+	digest, err := m.digest(ctx, nil, s)
+	if err != nil {
+		return err
+	}
+	s.plan(p, digest, versions)
+	return nil
+}
+
+// plan writes a replay into the plan: its steps, and the disk that it takes.
+func (s seeding) plan(p *Plan, digest string, versions []generation.Version) {
 	s.describe(p, digest)
 	b := building{operation: envdb.OpSeed, env: s.env, promote: !s.Dark, baseline: !s.Dark}
 	p.peak(versions, coming(b, versions, 0)...)
-	return p, nil
 }
 
 // describe writes the steps of a replay into the plan.

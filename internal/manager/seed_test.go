@@ -7,6 +7,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -92,8 +93,87 @@ func TestSeed(t *testing.T) {
 		t.Errorf("reset: %s: %+v, %v", books(), reset, err)
 	}
 	qa.exec(t, "TRUNCATE books")
+	asSeed, err := w.PlanSeed(t.Context(), manager.SeedRequest{Environment: "qa", NoCache: true})
+	if err != nil {
+		t.Fatal(problem(err))
+	}
+	plan, err := w.PlanReset(t.Context(), manager.ResetRequest{Environment: "qa", NoCache: true})
+	if err != nil || plan.Operation != envdb.OpReset || plan.PeakBytes == 0 || strings.Join(plan.Warnings, "") != "--no-cache" {
+		t.Errorf("the plan of a reset without cache: %+v, %s", plan, problem(err))
+	}
+	same(t, "its steps", strings.Join(plan.Steps, "\n"), strings.Join(asSeed.Steps, "\n"))
 	if reset, err = w.Reset(t.Context(), manager.ResetRequest{Environment: "qa", NoCache: true}); err != nil || reset.Way != manager.BySeed || books() != "Fiasco by Stanisław" {
 		t.Errorf("reset without cache: %s: %+v, %v", books(), reset, err)
+	}
+}
+
+// The result is told as soon as the version is live; old versions go and the
+// next spare is made behind it.
+func TestSeedTellsFirst(t *testing.T) {
+	t.Parallel()
+	qa := on(t, pgtest.StartTarget(t), "qa", envdb.QA, shopSeed, "spares: 1")
+	w := newWorld(t, qa)
+	w.plant()
+	for i, c := range []struct {
+		noCache     bool
+		told, after string
+	}{
+		{false, "live, baseline", "live, baseline, spare"},
+		{true, "live, previous, baseline, baseline, spare", "live, previous, baseline, spare"},
+		{true, "live, previous, previous, baseline, baseline, spare", "live, previous, baseline, spare"},
+		{false, "live, previous, previous, baseline", "live, previous, baseline, spare"},
+	} {
+		told := 0
+		returned := w.seed(manager.SeedRequest{Environment: "qa", NoCache: c.noCache, Done: func(r *manager.SeedResult) {
+			told++
+			same(t, fmt.Sprintf("seed %d, when it is told", i), w.versions("qa"), c.told)
+			if qa.query(t, "SELECT count(*) FROM books") != "2" || r.Database != qa.base || r.Elapsed == 0 || r.Previous == "" && i > 0 {
+				t.Errorf("told of %+v", r)
+			}
+		}})
+		if told != 1 {
+			t.Errorf("it was told %d times", told)
+		}
+		same(t, fmt.Sprintf("seed %d, afterwards", i), w.versions("qa"), c.after)
+		if returned.Held == 0 {
+			t.Errorf("returned %+v", returned)
+		}
+	}
+}
+
+// A clone's volatile columns are those of the replay that made the baseline,
+// through resets and further clones; a marker holds only so many of them.
+func TestSeedListsWhatIsVolatile(t *testing.T) {
+	t.Parallel()
+	qa := on(t, pgtest.StartTarget(t), "qa", envdb.QA, "seed: {migrations: db, fixtures: [things.yml]}")
+	w := newWorld(t, qa)
+	w.file("db/00001_things.sql", "-- +goose Up\nCREATE TABLE things (id int PRIMARY KEY, made timestamptz DEFAULT now());\n")
+	w.write("things.yml", "- {id: 1}\n")
+	const want = "things.made (default now())"
+	list := func(r *manager.SeedResult) string { return strings.Join(r.Volatile, "; ") }
+	same(t, "replayed", list(w.seed(manager.SeedRequest{Environment: "qa"})), want)
+	for range 2 {
+		again := w.seed(manager.SeedRequest{Environment: "qa"})
+		same(t, string(again.Way), list(again), want)
+		w.reset("qa", manager.ByBaseline)
+	}
+
+	columns := ""
+	for i := range 100 {
+		columns += fmt.Sprintf(", a_column_with_a_long_name_%d timestamptz DEFAULT now()", i)
+	}
+	w.file("db/00001_things.sql", "-- +goose Up\nCREATE TABLE things (id int PRIMARY KEY"+columns+");\n")
+	if all := w.seed(manager.SeedRequest{Environment: "qa"}); len(all.Volatile) != 100 {
+		t.Errorf("replayed: %q", all.Volatile)
+	}
+	again := w.seed(manager.SeedRequest{Environment: "qa"})
+	more := fmt.Sprintf("%d more columns", 100-len(again.Volatile))
+	if again.Way != manager.Cloned || len(again.Volatile) == 0 || !strings.Contains(strings.Join(again.Notes, "\n"), more) {
+		t.Errorf("%s: %d columns, notes %q", again.Way, len(again.Volatile), again.Notes)
+	}
+	comment := qa.query(t, "SELECT length(shobj_description(oid, 'pg_database')) FROM pg_database WHERE datname = current_database()")
+	if size, err := strconv.Atoi(comment); err != nil || size > 4000 {
+		t.Errorf("the marker has %s bytes", comment)
 	}
 }
 
@@ -134,22 +214,32 @@ func TestSeedThatFailsLeavesLiveAlone(t *testing.T) {
 	}
 }
 
+// git runs git beside the configuration.
+func (w *world) git(args ...string) string {
+	w.t.Helper()
+	out, err := exec.Command("git", append([]string{"-C", w.dir, "-c", "user.name=a", "-c", "user.email=a@example.com"}, args...)...).CombinedOutput()
+	if err != nil {
+		w.t.Fatalf("git %v: %v\n%s", args, err, out)
+	}
+	return strings.TrimSpace(string(out))
+}
+
+// commit makes a repository of what plant wrote, with one commit on main, and
+// returns its name.
+func (w *world) commit() string {
+	w.t.Helper()
+	w.git("init", "-q", "-b", "main")
+	w.git("add", "db", "fixtures", "check.sql")
+	w.git("commit", "-q", "-m", "books")
+	return w.git("rev-parse", "HEAD")
+}
+
 func TestSeedOfARevision(t *testing.T) {
 	t.Parallel()
 	qa := on(t, pgtest.StartTarget(t), "qa", envdb.QA, shopSeed)
 	w := newWorld(t, qa)
 	w.plant()
-	git := func(args ...string) string {
-		out, err := exec.Command("git", append([]string{"-C", w.dir, "-c", "user.name=a", "-c", "user.email=a@example.com"}, args...)...).CombinedOutput()
-		if err != nil {
-			t.Fatalf("git %v: %v\n%s", args, err, out)
-		}
-		return strings.TrimSpace(string(out))
-	}
-	git("init", "-q", "-b", "main")
-	git("add", "db", "fixtures", "check.sql")
-	git("commit", "-q", "-m", "books")
-	commit := git("rev-parse", "HEAD")
+	commit := w.commit()
 	w.write("fixtures/books.yml", "- {this is not finished\n")
 
 	r := w.seed(manager.SeedRequest{Environment: "qa", Ref: "main"})
@@ -159,6 +249,15 @@ func TestSeedOfARevision(t *testing.T) {
 	again := w.seed(manager.SeedRequest{Environment: "qa", Ref: commit[:10]})
 	if again.Way != manager.Cloned || again.Digest != r.Digest {
 		t.Errorf("the same revision again: %+v", again)
+	}
+	// The work tree is not what qa was seeded with, so a reset does not read it.
+	plan, err := w.PlanReset(t.Context(), manager.ResetRequest{Environment: "qa", NoCache: true})
+	if err != nil || !strings.Contains(strings.Join(plan.Steps, "\n"), "take the files of commit "+commit) {
+		t.Errorf("the plan of a reset: %+v, %s", plan, problem(err))
+	}
+	qa.exec(t, "TRUNCATE books")
+	if reset, err := w.Reset(t.Context(), manager.ResetRequest{Environment: "qa", NoCache: true}); err != nil || reset.Way != manager.BySeed || qa.query(t, "SELECT count(*) FROM books") != "2" {
+		t.Errorf("a reset without the baseline: %+v, %s", reset, problem(err))
 	}
 	if _, err := w.Seed(t.Context(), manager.SeedRequest{Environment: "qa", Ref: "no-such"}); !errors.Is(err, envdb.ErrNotFound) {
 		t.Errorf("an unknown revision: %v", err)

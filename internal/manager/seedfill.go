@@ -2,7 +2,7 @@ package manager
 
 import (
 	"context"
-	"fmt"
+	"time"
 
 	"github.com/jackc/pgx/v5"
 
@@ -29,7 +29,7 @@ func (m *Manager) replay(ctx context.Context, x *execution, g *generation.Genera
 	if err := m.fillSeed(ctx, x, s, dark, result); err != nil {
 		return nil, m.abandon(ctx, g, b, dark, whyStopped(ctx, err))
 	}
-	completion := generation.Completion{Neutrality: envdb.Seeded, Digest: digest, Labels: s.labels()}
+	completion := generation.Completion{Neutrality: envdb.Seeded, Digest: digest, Labels: s.labels(), Volatile: result.Volatile, Commit: s.commit(), Access: accessMark(s.env)}
 	if s.Dark {
 		result.Database, result.Dark, result.Next = dark.Name, true, darkNext(b, dark)
 		if _, err := g.Complete(ctx, b.target, b.operation, dark.Name, completion); err != nil {
@@ -37,16 +37,18 @@ func (m *Manager) replay(ctx context.Context, x *execution, g *generation.Genera
 		}
 		return s.finished(m, result), nil
 	}
-	promotion, notes, err := m.makeLive(ctx, x, g, b, dark, completion)
-	if err != nil {
+	b.told = func(p generation.Promotion, notes []string) {
+		result.Database, result.Held = g.Base(), p.Held
+		result.Notes = append(result.Notes, notes...)
+		if p.Displaced != nil {
+			result.Previous = p.Displaced.Name
+		}
+		s.finished(m, result)
+	}
+	if _, _, err := m.makeLive(ctx, x, g, b, dark, completion); err != nil {
 		return nil, m.abandon(ctx, g, b, dark, whyStopped(ctx, err))
 	}
-	result.Database, result.Held = g.Base(), promotion.Held
-	result.Notes = append(result.Notes, notes...)
-	if promotion.Displaced != nil {
-		result.Previous = promotion.Displaced.Name
-	}
-	return s.finished(m, result), nil
+	return result, nil
 }
 
 func (s seeding) finished(m *Manager, result *SeedResult) *SeedResult {
@@ -147,11 +149,17 @@ func (m *Manager) digest(ctx context.Context, x *execution, s seeding) (string, 
 	return s.set.Digest(server), nil
 }
 
-// reseed fills the environment from its migrations and fixtures again, without
-// what is cached.
-func (m *Manager) reseed(ctx context.Context, x *execution, env config.Environment, target envdb.Target) (_ *BuildResult, err error) {
-	s := seeding{SeedRequest: SeedRequest{Environment: env.Name, NoCache: true}, env: env, target: target, started: m.now()}
-	if s.inputs, err = readInputs(ctx, env, "", s.started); err != nil {
+// reseeding is a seed that nobody asked for by name.
+func reseeding(env config.Environment, ref string, now time.Time) seeding {
+	return seeding{SeedRequest: SeedRequest{Environment: env.Name, NoCache: true, Ref: ref}, env: env, started: now}
+}
+
+// reseed fills the environment from its migrations and fixtures, as they are at
+// a git revision if one is named, without what is cached.
+func (m *Manager) reseed(ctx context.Context, x *execution, env config.Environment, target envdb.Target, ref string) (_ *BuildResult, err error) {
+	s := reseeding(env, ref, m.now())
+	s.target = target
+	if s.inputs, err = readInputs(ctx, env, s.Ref, s.started); err != nil {
 		return nil, err
 	}
 	defer func() { err = tidy(ctx, m.log, err, func(context.Context) error { return s.close() }) }()
@@ -159,9 +167,13 @@ func (m *Manager) reseed(ctx context.Context, x *execution, env config.Environme
 	if err != nil {
 		return nil, err
 	}
-	notes := append(r.Notes, fmt.Sprintf("seeded from migrations and fixtures, digest %s", shortDigest(r.Digest)))
+	seeded := "seeded from migrations and fixtures, digest " + shortDigest(r.Digest)
+	if r.Commit != "" {
+		seeded += ", commit " + r.Commit
+	}
+	notes := append(r.Notes, seeded)
 	return &BuildResult{
 		Run: r.Run, Environment: r.Environment, Database: r.Database, Previous: r.Previous, Neutrality: envdb.Seeded,
-		Tables: r.Tables, Rows: r.Rows, Notes: notes, Elapsed: r.Elapsed,
+		Commit: r.Commit, Tables: r.Tables, Rows: r.Rows, Notes: notes, Elapsed: r.Elapsed,
 	}, nil
 }

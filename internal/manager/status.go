@@ -92,7 +92,7 @@ func (m *Manager) statusOfServer(ctx context.Context, line *EnvironmentStatus) {
 // baselineNote says whether the environment can be reset in a moment. Where
 // none of its versions had a baseline there is nothing to say.
 func baselineNote(env config.Environment, versions []generation.Version) string {
-	baseline, err := generation.InForce(env.Environment, versions)
+	baseline, err := usable(env, versions)
 	live := liveOf(versions)
 	had := live != nil && live.Marker != nil && live.Marker.Baseline != "" ||
 		slices.ContainsFunc(versions, func(v generation.Version) bool { return v.State == envdb.Baseline })

@@ -71,13 +71,15 @@ func (m *Manager) planSwap(op envdb.Operation, env config.Environment, next gene
 	return p
 }
 
-// Promote makes a dark version live. It needs PostgreSQL only.
+// Promote makes a dark version live. It needs PostgreSQL only. A dark version has
+// no baseline, so that of what was live goes, unless a rollback would bring it
+// back into force.
 func (m *Manager) Promote(ctx context.Context, req PromoteRequest) (*SwapResult, error) {
 	env, w, err := m.sanctioned(ctx, req.Environment, envdb.OpPromote, req.Confirm)
 	if err != nil {
 		return nil, err
 	}
-	return m.swap(ctx, env, envdb.OpPromote, func(ctx context.Context, g *generation.Generations) (generation.Promotion, error) {
+	return m.swap(ctx, env, envdb.OpPromote, func(ctx context.Context, x *execution, g *generation.Generations) (p generation.Promotion, err error) {
 		next, err := g.Find(ctx, req.Version)
 		if err != nil {
 			return generation.Promotion{}, err
@@ -88,7 +90,10 @@ func (m *Manager) Promote(ctx context.Context, req PromoteRequest) (*SwapResult,
 		}
 		options := promoteOptions(env)
 		options.Properties = &properties
-		return g.Promote(ctx, w, req.Version, options)
+		if p, err = g.Promote(ctx, w, req.Version, options); err == nil {
+			m.dropUnneeded(ctx, x, g, w, envdb.OpPromote, env)
+		}
+		return p, err
 	})
 }
 
@@ -98,7 +103,7 @@ func (m *Manager) Rollback(ctx context.Context, req RollbackRequest) (*SwapResul
 	if err != nil {
 		return nil, err
 	}
-	return m.swap(ctx, env, envdb.OpRollback, func(ctx context.Context, g *generation.Generations) (generation.Promotion, error) {
+	return m.swap(ctx, env, envdb.OpRollback, func(ctx context.Context, _ *execution, g *generation.Generations) (generation.Promotion, error) {
 		options, err := rollbackOptions(ctx, g, env)
 		if err != nil {
 			return generation.Promotion{}, err
@@ -122,7 +127,7 @@ func (m *Manager) sanctioned(ctx context.Context, name string, op envdb.Operatio
 	return env, w, err
 }
 
-func (m *Manager) swap(ctx context.Context, env config.Environment, op envdb.Operation, act func(context.Context, *generation.Generations) (generation.Promotion, error)) (*SwapResult, error) {
+func (m *Manager) swap(ctx context.Context, env config.Environment, op envdb.Operation, act func(context.Context, *execution, *generation.Generations) (generation.Promotion, error)) (*SwapResult, error) {
 	var result *SwapResult
 	err := m.run(ctx, job{operation: op, environment: env.Name, offline: true}, func(ctx context.Context, x *execution) error {
 		g, ctx, closeAll, err := m.openGenerations(ctx, x, env)
@@ -134,7 +139,7 @@ func (m *Manager) swap(ctx context.Context, env config.Environment, op envdb.Ope
 			return err
 		}
 		x.step(string(op))
-		promotion, err := act(ctx, g)
+		promotion, err := act(ctx, x, g)
 		if err != nil {
 			return err
 		}
