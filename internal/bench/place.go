@@ -213,8 +213,11 @@ func readStamp(file string) (stamp, error) {
 
 // fill makes a database.
 func (b *bench) fill(ctx context.Context, d database) error {
-	if err := execute(ctx, b.source.URL("postgres"), "CREATE DATABASE "+d.name); err != nil {
-		return err
+	// One that is there was left by a benchmark that was stopped.
+	for _, sql := range []string{"DROP DATABASE IF EXISTS " + d.name, "CREATE DATABASE " + d.name} {
+		if err := execute(ctx, b.source.URL("postgres"), sql); err != nil {
+			return err
+		}
 	}
 	if d.pgbench > 0 {
 		_, err := run(ctx, b.tool("pgbench", "-i", "-q", "-s", fmt.Sprint(d.pgbench), b.source.URL(d.name).Reveal()))

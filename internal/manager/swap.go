@@ -3,7 +3,6 @@ package manager
 import (
 	"context"
 	"fmt"
-	"slices"
 
 	"github.com/envdb/envdb"
 	"github.com/envdb/envdb/internal/config"
