@@ -11,23 +11,34 @@ import (
 
 // Expand returns the fixture files that patterns name, in the order of the
 // patterns: a file, a glob, or a directory, which stands for the fixture files
-// in it, sorted by name. A file that several patterns name comes once, where it
-// is named first. A pattern that names nothing is an error (ErrPreflight).
+// in it, sorted by name. Each file comes once: where it is named itself, or else
+// where the first glob or directory has it. A pattern that names nothing is an
+// error (ErrPreflight).
 func Expand(fsys fs.FS, patterns []string) ([]string, error) {
-	var files []string
-	for _, pattern := range patterns {
-		named, err := expand(fsys, path.Clean(strings.TrimPrefix(pattern, "/")))
-		if err != nil {
+	named := make([][]string, len(patterns))
+	itself := map[string]int{} // files that a pattern names, with its place
+	for i, pattern := range patterns {
+		cleaned := path.Clean(strings.TrimPrefix(pattern, "/"))
+		var err error
+		if named[i], err = expand(fsys, cleaned); err != nil {
 			return nil, unchanged(envdb.Fail(envdb.ErrPreflight, "fixtures %s: %w", pattern, err))
 		}
-		if len(named) == 0 {
+		if len(named[i]) == 0 {
 			return nil, unchanged(envdb.Fail(envdb.ErrPreflight, "fixtures %s: there is no such file, or no fixture file in it", pattern).
 				WithNext("fixture files end in .yml, .yaml, .csv or .sql"))
 		}
-		for _, name := range named {
-			if !slices.Contains(files, name) {
-				files = append(files, name)
+		if _, before := itself[cleaned]; !before && named[i][0] == cleaned {
+			itself[cleaned] = i
+		}
+	}
+	var files []string
+	for i := range named {
+		for _, name := range named[i] {
+			place, own := itself[name]
+			if own && place != i || slices.Contains(files, name) {
+				continue
 			}
+			files = append(files, name)
 		}
 	}
 	return files, nil
