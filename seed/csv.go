@@ -100,8 +100,7 @@ func (l *loader) copyCSV(ctx context.Context, u *unit, f *csvFile) error {
 		return err
 	}
 	u.rows += tag.RowsAffected()
-	l.total += tag.RowsAffected()
-	l.progress(u.table, 0)
+	l.progress(u, 0)
 	return nil
 }
 

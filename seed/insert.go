@@ -30,8 +30,7 @@ func (l *loader) insertRows(ctx context.Context, u *unit, rows []*insert) error 
 			return err
 		}
 		u.rows += int64(len(batch))
-		l.total += int64(len(batch))
-		l.progress(u.table, 0)
+		l.progress(u, 0)
 	}
 	return nil
 }

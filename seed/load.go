@@ -37,7 +37,6 @@ type loader struct {
 	cat    *catalogue
 	labels labels
 	loaded map[[2]string]int64
-	total  int64 // rows so far
 	vague  map[string]bool
 	notes  []string
 	shapes map[string]*shape // of the inserts
@@ -214,9 +213,10 @@ func (l *loader) unit(ctx context.Context, u *unit) error {
 	return nil
 }
 
-// progress tells how many rows are there.
-func (l *loader) progress(t *table, rows int64) {
-	l.report.Send(envdb.Progress{Step: "load " + t.String(), Done: l.total + rows, Unit: "rows"})
+// progress tells how many rows the table got, with those that are under way.
+func (l *loader) progress(u *unit, underWay int64) {
+	before := l.loaded[[2]string{u.table.schema, u.table.name}]
+	l.report.Send(envdb.Progress{Step: "load " + u.table.String(), Done: before + u.rows + underWay, Unit: "rows"})
 }
 
 func (l *loader) result() *Loaded {

@@ -38,7 +38,7 @@ func (l *loader) generate(ctx context.Context, u *unit, b *block) error {
 	for i, c := range b.Columns {
 		names[i] = c.Name
 	}
-	watched := &watchedRows{rows: rows, report: func() { l.progress(u.table, rows.Made()) }}
+	watched := &watchedRows{rows: rows, report: func() { l.progress(u, rows.Made()) }}
 	tag, err := l.conn.PgConn().CopyFrom(ctx, watched, fmt.Sprintf("COPY %s (%s) FROM STDIN", u.table.sql(), quoteAll(names)))
 	if err != nil {
 		return l.blockFault(err, u.table, b)
@@ -47,7 +47,6 @@ func (l *loader) generate(ctx context.Context, u *unit, b *block) error {
 		return err
 	}
 	u.rows += tag.RowsAffected()
-	l.total += tag.RowsAffected()
 	return nil
 }
 
