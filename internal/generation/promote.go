@@ -267,6 +267,11 @@ func (g *Generations) Ready(ctx context.Context) error {
 	})
 }
 
+// MayBuild fails unless envdb's role may create a version.
+func (g *Generations) MayBuild(ctx context.Context) error {
+	return g.session.do(ctx, quick, g.mayCreate)
+}
+
 // preflight refuses what would make the swap fail.
 func (g *Generations) preflight(ctx context.Context, conn *pgx.Conn, x exchange) error {
 	both := []Version{x.next}

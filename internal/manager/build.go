@@ -94,10 +94,7 @@ func (m *Manager) build(ctx context.Context, x *execution, repository *backup.Re
 		return nil, b.untouched(err)
 	}
 	defer closeAll()
-	if err := m.preflight(ctx, x, repository, generations, b, reader, catalogue); err != nil {
-		return nil, b.untouched(err)
-	}
-	own, err := m.ownOf(ctx, x, generations, b, reader, catalogue)
+	own, err := m.preflight(ctx, x.app(), repository, generations, b, reader, catalogue)
 	if err != nil {
 		return nil, b.untouched(err)
 	}
@@ -168,33 +165,52 @@ func (m *Manager) openGenerations(ctx context.Context, x *execution, env config.
 	return g, bound, func() { release(); g.Close() }, nil
 }
 
-// preflight asks everything that can be asked before anything is created.
-func (m *Manager) preflight(ctx context.Context, x *execution, repository *backup.Repository, g *generation.Generations, b building, reader *backup.Reader, catalogue *logical.Catalogue) error {
+// preflight asks everything that can be asked before anything is created, and
+// writes nothing: plans and the doctor ask the same. It returns what the
+// environment has of its own in the copy. Without a reader and a catalogue, which
+// a backup that is still to be taken has not, it asks what does not depend on
+// them.
+func (m *Manager) preflight(ctx context.Context, app string, repository *backup.Repository, g *generation.Generations, b building, reader *backup.Reader, catalogue *logical.Catalogue) (own logical.Own, err error) {
 	if b.operation == envdb.OpMirror || !b.env.Protected() {
 		if err := m.guard(ctx, repository, g); err != nil {
-			return err
+			return own, err
 		}
+	}
+	if err := g.MayBuild(ctx); err != nil {
+		return own, err
 	}
 	if b.promote {
 		if err := g.Ready(ctx); err != nil {
-			return err
+			return own, err
 		}
 	}
 	if _, err := config.ReadScripts(append(slices.Clone(b.env.Mirror.Neutralise), b.env.Mirror.Checks...)); err != nil && b.operation == envdb.OpMirror {
-		return err
+		return own, err
 	}
-	conn, err := postgres.Connect(ctx, b.env.Direct(), postgres.Options{App: x.app(), Database: b.env.Maintenance(), Pin: true})
+	if b.migrates() {
+		if err := migrationsThere(b.env); err != nil {
+			return own, err
+		}
+	}
+	if err := m.preflightServer(ctx, app, b, reader, catalogue); err != nil || reader == nil {
+		return own, err
+	}
+	return m.ownOf(ctx, app, g, b, reader, catalogue)
+}
+
+// preflightServer asks whether the server can hold the backup, and whether the
+// application's role can be given what it is to have.
+func (m *Manager) preflightServer(ctx context.Context, app string, b building, reader *backup.Reader, catalogue *logical.Catalogue) error {
+	conn, err := postgres.Connect(ctx, b.env.Direct(), postgres.Options{App: app, Database: b.env.Maintenance(), Pin: true})
 	if err != nil {
 		return err
 	}
 	defer conn.Close(context.WithoutCancel(ctx))
+	if reader == nil {
+		return preflightAccess(ctx, conn, b.env, nil)
+	}
 	if _, err = logical.Preflight(ctx, conn, catalogue, m.preflightOptions(b)); err != nil { // its notes come again with the load
 		return err
-	}
-	if b.migrates() {
-		if err := migrationsThere(b.env); err != nil {
-			return err
-		}
 	}
 	if !b.env.Access.Declared() {
 		return nil

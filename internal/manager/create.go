@@ -79,7 +79,29 @@ func (m *Manager) PlanCreate(ctx context.Context, req CreateRequest) (*Plan, err
 	if err != nil {
 		return nil, err
 	}
-	return c.plan, nil
+	return c.plan, m.rehearseCreate(ctx, repository, c)
+}
+
+// rehearseCreate refuses what Create would refuse before it makes anything.
+func (m *Manager) rehearseCreate(ctx context.Context, repository *backup.Repository, c *creation) error {
+	if c.there {
+		return nil
+	}
+	if c.filling == withMirror {
+		return m.rehearseMirror(ctx, repository, c.mirror)
+	}
+	g, err := m.look(ctx, c.env)
+	if err != nil {
+		return err
+	}
+	defer g.Close()
+	if c.filling == withSeed {
+		return m.seedPreflight(ctx, planApp, repository, g, building{operation: envdb.OpSeed, env: c.env, promote: true})
+	}
+	if err := m.guard(ctx, repository, g); err != nil {
+		return err
+	}
+	return g.MayBuild(ctx)
 }
 
 // Create makes an environment of a pattern: its record first, then its

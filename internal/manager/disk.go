@@ -1,8 +1,6 @@
 package manager
 
 import (
-	"context"
-
 	"github.com/envdb/envdb"
 	"github.com/envdb/envdb/internal/config"
 	"github.com/envdb/envdb/internal/generation"
@@ -75,18 +73,4 @@ func sparing(env config.Environment, versions []generation.Version, size int64) 
 		}
 	}
 	return DiskPart{"next spare", int64(missing) * size, generation.StrategyFor(size)}
-}
-
-// measureDisk notes the peak of a build, if the server tells what is there.
-// Nobody is kept from a plan because it does not.
-func (m *Manager) measureDisk(ctx context.Context, p *Plan, b building) {
-	if b.onto {
-		return
-	}
-	versions, err := m.versionsOf(ctx, b.env)
-	if err != nil {
-		p.Warnings = append(p.Warnings, "how much disk it takes is not known: "+err.Error())
-		return
-	}
-	p.peak(versions, coming(b, versions, p.Bytes)...)
 }

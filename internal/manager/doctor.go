@@ -38,6 +38,8 @@ type Finding struct {
 // Diagnosis is what the doctor found, in the order in which it looked.
 type Diagnosis struct {
 	Findings []Finding `json:"findings"`
+
+	silent map[string]bool // environments whose servers do not answer
 }
 
 // Err returns an error of kind ErrUnhealthy if there are problems.
@@ -64,10 +66,21 @@ func (d *Diagnosis) troubled(about string) bool {
 	return slices.ContainsFunc(d.Findings, func(f Finding) bool { return f.About == about && f.Level == Trouble })
 }
 
-// trouble adds an error with its next step.
+// trouble adds an error with its next step. That the server of an environment
+// does not answer is said once, whatever was asked of it.
 func (d *Diagnosis) trouble(about string, err error) {
 	_, next := envdb.Advice(err)
-	d.add(about, Trouble, "%v", err).Next = next
+	if !isSilence(err) {
+		d.add(about, Trouble, "%v", err).Next = next
+		return
+	}
+	if !d.silent[about] {
+		d.add(about, Trouble, "the server does not answer: %v", err).Next = next
+	}
+	if d.silent == nil {
+		d.silent = map[string]bool{}
+	}
+	d.silent[about] = true
 }
 
 // DoctorRequest says what the doctor may do.
@@ -101,7 +114,7 @@ func (m *Manager) Doctor(ctx context.Context, store envdb.Store, req DoctorReque
 			return d, context.Cause(ctx)
 		}
 		m.examineRecord(records[name], d)
-		m.examineServer(ctx, name, d)
+		m.examineServer(ctx, repository, name, d)
 		if repository != nil {
 			m.examineBackups(ctx, repository, name, d)
 		}
@@ -147,7 +160,7 @@ func (m *Manager) examineRecord(record *ledger.Environment, d *Diagnosis) {
 	}
 }
 
-func (m *Manager) examineServer(ctx context.Context, name string, d *Diagnosis) {
+func (m *Manager) examineServer(ctx context.Context, repository *backup.Repository, name string, d *Diagnosis) {
 	env, err := m.config.Environment(name)
 	if errors.Is(err, config.ErrUnset) {
 		d.add(name, Caution, "%v", err).Next = "set it where this environment is worked on"
@@ -160,8 +173,14 @@ func (m *Manager) examineServer(ctx context.Context, name string, d *Diagnosis) 
 	if env.Protected() || len(env.Backup.Ladder) > 0 {
 		m.examineSource(ctx, env, d)
 	}
+	if d.silent[name] {
+		return
+	}
 	if env.Mirror.From != "" {
-		m.examineTarget(ctx, env, d)
+		m.examineTarget(ctx, repository, env, d)
+	}
+	if env.Seed.Declared() {
+		m.examineSeed(ctx, repository, env, d)
 	}
 }
 
@@ -221,41 +240,61 @@ func (m *Manager) examineBackups(ctx context.Context, repository *backup.Reposit
 	}
 }
 
-// examineTarget checks that a version can be built beside the live one.
-func (m *Manager) examineTarget(ctx context.Context, env config.Environment, d *Diagnosis) {
-	conn, err := postgres.Connect(ctx, env.Direct(), postgres.Options{App: "envdb/doctor", Database: env.Maintenance()})
-	if err != nil {
-		d.trouble(env.Name, err)
-		return
-	}
-	defer conn.Close(context.WithoutCancel(ctx))
-	if pooler, err := postgres.DetectPooler(ctx, conn); err != nil {
-		d.trouble(env.Name, err)
-		return
-	} else if pooler != "" {
-		d.add(env.Name, Trouble, "the url leads to a pooler (%s): a swap needs the server itself", pooler).Next = "set direct_url of " + env.Name
-		return
-	}
-	role, err := postgres.ReadRole(ctx, conn)
-	if err != nil {
-		d.trouble(env.Name, err)
-		return
-	}
-	if !role.CanCreateDB() {
-		d.add(env.Name, Trouble, "role %q may not create databases", role.Name).Next = "as a superuser: ALTER ROLE " + postgres.Quote(role.Name) + " CREATEDB;"
-		return
-	}
-	if _, err := config.ReadScripts(append(slices.Clone(env.Mirror.Neutralise), env.Mirror.Checks...)); err != nil {
-		d.trouble(env.Name, err)
-		return
-	}
+// examineTarget asks what a mirror of the newest backup would ask before it
+// makes anything.
+func (m *Manager) examineTarget(ctx context.Context, repository *backup.Repository, env config.Environment, d *Diagnosis) {
 	if _, err := m.masking(env); errors.Is(err, config.ErrUnset) {
 		d.add(env.Name, Caution, "%v", err).Next = "set it where this environment is mirrored into"
 	} else if err != nil {
 		d.trouble(env.Name, err)
 		return
 	}
+	source, err := m.config.Environment(env.Mirror.From)
+	if err != nil && !errors.Is(err, config.ErrUnset) {
+		d.trouble(env.Name, err)
+		return
+	}
+	b := building{operation: envdb.OpMirror, env: env, source: source.Name, harmless: source.Tier == envdb.Production || source.Protected(), promote: true}
+	if repository != nil {
+		// One that cannot be found or read is in the lines of the source.
+		b.backup, _, _ = m.resolve(ctx, repository, source.Name, envdb.Latest())
+	}
+	g, err := m.look(ctx, env)
+	if err != nil {
+		d.trouble(env.Name, err)
+		return
+	}
+	defer g.Close()
+	if err := m.rehearsePreflight(ctx, repository, g, b); err != nil {
+		d.trouble(env.Name, err)
+		return
+	}
 	d.add(env.Name, Fine, "can be mirrored into from %s", env.Mirror.From)
+}
+
+// examineSeed reads what the environment is seeded with, and asks what a seed
+// would ask before it makes anything.
+func (m *Manager) examineSeed(ctx context.Context, repository *backup.Repository, env config.Environment, d *Diagnosis) {
+	in, err := readInputs(ctx, env, "", m.now())
+	if err != nil {
+		d.trouble(env.Name, err)
+		return
+	}
+	defer in.close()
+	if d.troubled(env.Name) {
+		return // the server would say the same once more
+	}
+	g, err := m.look(ctx, env)
+	if err != nil {
+		d.trouble(env.Name, err)
+		return
+	}
+	defer g.Close()
+	if err := m.seedPreflight(ctx, planApp, repository, g, building{operation: envdb.OpSeed, env: env, promote: true}); err != nil {
+		d.trouble(env.Name, err)
+		return
+	}
+	d.add(env.Name, Fine, "can be seeded")
 }
 
 // counted returns a number with its noun.

@@ -161,6 +161,9 @@ func (m *Manager) examineVersions(ctx context.Context, name string, clean bool, 
 		if d.troubled(name) {
 			return nil // examineServer said so
 		}
+		if isSilence(err) {
+			return err
+		}
 		return fmt.Errorf("unfinished databases were not looked for: %w", err)
 	}
 	defer generations.Close()

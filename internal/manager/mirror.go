@@ -43,8 +43,7 @@ func (m *Manager) PlanMirror(ctx context.Context, req MirrorRequest) (*Plan, err
 	if err != nil {
 		return nil, err
 	}
-	m.measureDisk(ctx, planned.plan, planned.building)
-	return planned.plan, nil
+	return planned.plan, m.rehearseMirror(ctx, repository, planned)
 }
 
 // Mirror fills an environment from another's restore point.
@@ -73,6 +72,17 @@ func (m *Manager) Mirror(ctx context.Context, req MirrorRequest) (*BuildResult, 
 		result.Elapsed = m.now().Sub(started)
 	}
 	return result, err
+}
+
+// rehearseMirror refuses what Mirror would refuse before it makes anything, its
+// backup included.
+func (m *Manager) rehearseMirror(ctx context.Context, repository *backup.Repository, planned *mirroring) error {
+	if planned.plan.TakesBackup {
+		if err := refuseOlderTarget(ctx, planned.source, planned.building.env); err != nil {
+			return err
+		}
+	}
+	return m.rehearse(ctx, repository, planned.plan, planned.building)
 }
 
 // takeFirst takes the backup that comes before a mirror, if one does.

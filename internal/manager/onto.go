@@ -34,10 +34,7 @@ func (m *Manager) prepareServer(ctx context.Context, x *execution, b building) e
 		return err
 	}
 	defer conn.Close(context.WithoutCancel(ctx))
-	if err := refuseUsedServer(ctx, conn, b.env.Direct()); err != nil {
-		return err
-	}
-	if err := refuseOlderServer(ctx, conn, postgres.ServerVersion(b.backup.Manifest.Source.ServerVersion)); err != nil {
+	if err := refuseUnfit(ctx, conn, b); err != nil {
 		return err
 	}
 	created, err := logical.CreateRoles(ctx, conn, b.backup.Manifest.Roles, logical.RoleOptions{})
@@ -53,6 +50,14 @@ func (m *Manager) prepareServer(ctx context.Context, x *execution, b building) e
 		x.log.Info("created a role, without a password", "role", role)
 	}
 	return nil
+}
+
+// refuseUnfit fails if the server is not one to rebuild an environment on.
+func refuseUnfit(ctx context.Context, conn *pgx.Conn, b building) error {
+	if err := refuseUsedServer(ctx, conn, b.env.Direct()); err != nil {
+		return err
+	}
+	return refuseOlderServer(ctx, conn, postgres.ServerVersion(b.backup.Manifest.Source.ServerVersion))
 }
 
 // refuseUsedServer fails if the server holds a database that somebody made,

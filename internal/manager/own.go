@@ -16,7 +16,7 @@ import (
 
 // ownOf returns what the environment has of its own in a mirror, with the whole
 // names of its tables, and refuses what cannot be before anything is created.
-func (m *Manager) ownOf(ctx context.Context, x *execution, g *generation.Generations, b building, reader *backup.Reader, catalogue *logical.Catalogue) (logical.Own, error) {
+func (m *Manager) ownOf(ctx context.Context, app string, g *generation.Generations, b building, reader *backup.Reader, catalogue *logical.Catalogue) (logical.Own, error) {
 	var own logical.Own
 	if b.operation != envdb.OpMirror {
 		return own, nil
@@ -34,7 +34,7 @@ func (m *Manager) ownOf(ctx context.Context, x *execution, g *generation.Generat
 			return own, err
 		}
 	}
-	return own.Resolve(ctx, reader, catalogue, x.app())
+	return own.Resolve(ctx, reader, catalogue, app)
 }
 
 // remapOf returns the configuration's remap as the load takes it.

@@ -253,11 +253,15 @@ func TestMirrorMigrates(t *testing.T) {
 func TestPlanOfWhatIsOwn(t *testing.T) {
 	t.Parallel()
 	s := pgtest.Start(t)
-	prod := on(t, s, "prod", envdb.Production).have(t, flagged("prod")...)
-	qa := on(t, s, "qa", envdb.QA, "access: {role: app, mode: read}", "seed: {migrations: db}", "mirror:", "  from: prod", "  migrate: true",
+	role, _ := s.CreateRole(t, "")
+	prod := on(t, s, "prod", envdb.Production).have(t, append(flagged("prod"), "CREATE TABLE settings (v int)", "CREATE FOREIGN DATA WRAPPER plain", "CREATE SERVER legacy FOREIGN DATA WRAPPER plain")...)
+	qa := on(t, s, "qa", envdb.QA, "access: {role: "+role+", mode: read}", "seed: {migrations: db}", "mirror:", "  from: prod", "  migrate: true",
 		`  preserve: [feature_flags, {table: api.clients, where: "kind = 'internal'"}]`, "  remap: {servers: {legacy: {host: x}}, rows: [{table: settings, set: {v: '1'}}]}")
 	w := newWorld(t, prod, qa)
 	w.backup("prod")
+	_, err := w.PlanMirror(t.Context(), mirrorRequest("prod", "qa"))
+	wants(t, err, envdb.ErrPreflight, "read the migrations of qa", "nothing was changed")
+	w.file("db/00001_ahead.sql", "-- +goose Up\nSELECT 1;\n")
 	p, err := w.PlanMirror(t.Context(), mirrorRequest("prod", "qa"))
 	if err != nil {
 		t.Fatal(problem(err))
@@ -266,7 +270,7 @@ func TestPlanOfWhatIsOwn(t *testing.T) {
 	at := 0
 	for _, step := range []string{
 		"load the schema", "preserve the rows of feature_flags, as", "preserve the rows of api.clients where kind = 'internal'", "neutralise:", "remap the foreign server legacy", "remap rows of settings",
-		"check every object", "run the migrations of qa", "grant role app read access", "promote",
+		"check every object", "run the migrations of qa", "grant role " + role + " read access", "promote",
 	} {
 		i := strings.Index(steps[at:], step)
 		if i < 0 {

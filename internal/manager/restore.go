@@ -30,8 +30,7 @@ func (m *Manager) PlanRestore(ctx context.Context, req RestoreRequest) (*Plan, e
 	if err != nil {
 		return nil, err
 	}
-	m.measureDisk(ctx, p, b)
-	return p, nil
+	return p, m.rehearse(ctx, repository, p, b)
 }
 
 // Restore brings an environment back to its own past.

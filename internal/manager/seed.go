@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/envdb/envdb"
+	"github.com/envdb/envdb/backup"
 	"github.com/envdb/envdb/internal/config"
 	"github.com/envdb/envdb/internal/generation"
 )
@@ -122,7 +123,8 @@ func (m *Manager) seed(ctx context.Context, x *execution, s seeding) (*SeedResul
 		return nil, err
 	}
 	defer closeAll()
-	b := building{operation: x.operation, env: s.env, target: s.target, promote: !s.Dark, baseline: !s.Dark}
+	b := s.building()
+	b.operation = x.operation
 	digest, err := m.digest(ctx, x, s)
 	if err != nil {
 		return nil, b.untouched(err)
@@ -135,20 +137,27 @@ func (m *Manager) seed(ctx context.Context, x *execution, s seeding) (*SeedResul
 	if cached != nil {
 		return m.seedByCopy(ctx, x, g, s, *cached, digest)
 	}
-	if err := m.seedPreflight(ctx, x, g, b); err != nil {
+	repository, err := m.open(ctx)
+	if err != nil {
+		return nil, b.untouched(err)
+	}
+	if err := m.seedPreflight(ctx, x.app(), repository, g, b); err != nil {
+		return nil, b.untouched(err)
+	}
+	if err := m.cleanServer(ctx, x, g, b.target, b.operation); err != nil {
 		return nil, b.untouched(err)
 	}
 	return m.replay(ctx, x, g, s, b, digest)
 }
 
-// seedPreflight asks everything that can be asked before anything is created. A
-// clone of the baseline needs no more than a reset, which looks for itself.
-func (m *Manager) seedPreflight(ctx context.Context, x *execution, g *generation.Generations, b building) error {
-	repository, err := m.open(ctx)
-	if err != nil {
+// seedPreflight asks everything that can be asked before anything is created,
+// and writes nothing: plans and the doctor ask the same. A clone of the baseline
+// needs no more than a reset, which looks for itself.
+func (m *Manager) seedPreflight(ctx context.Context, app string, repository *backup.Repository, g *generation.Generations, b building) error {
+	if err := m.guard(ctx, repository, g); err != nil {
 		return err
 	}
-	if err := m.guard(ctx, repository, g); err != nil {
+	if err := g.MayBuild(ctx); err != nil {
 		return err
 	}
 	if b.promote {
@@ -159,7 +168,7 @@ func (m *Manager) seedPreflight(ctx context.Context, x *execution, g *generation
 	if _, err := config.ReadScripts(b.env.Seed.Checks); err != nil {
 		return err
 	}
-	return m.cleanServer(ctx, x, g, b.target, b.operation)
+	return m.preflightServer(ctx, app, b, nil, nil)
 }
 
 // cached returns the way to clone a baseline of the same inputs, or nil if the
@@ -257,7 +266,24 @@ func (m *Manager) PlanSeed(ctx context.Context, req SeedRequest) (p *Plan, err e
 		return p, nil
 	}
 	s.plan(p, digest, versions)
-	return p, nil
+	return p, m.rehearseSeed(ctx, g, s.building())
+}
+
+// building is what a seed passes through the pipeline.
+func (s seeding) building() building {
+	return building{operation: envdb.OpSeed, env: s.env, target: s.target, promote: !s.Dark, baseline: !s.Dark}
+}
+
+// rehearseSeed refuses what a replay would refuse before it makes anything.
+func (m *Manager) rehearseSeed(ctx context.Context, g *generation.Generations, b building) error {
+	repository, err := m.open(ctx)
+	if err == nil {
+		err = m.seedPreflight(ctx, planApp, repository, g, b)
+	}
+	if err != nil {
+		return b.untouched(err)
+	}
+	return nil
 }
 
 // planReseed writes into the plan what reseed would do.
@@ -278,8 +304,7 @@ func (m *Manager) planReseed(ctx context.Context, p *Plan, env config.Environmen
 // plan writes a replay into the plan: its steps, and the disk that it takes.
 func (s seeding) plan(p *Plan, digest string, versions []generation.Version) {
 	s.describe(p, digest)
-	b := building{operation: envdb.OpSeed, env: s.env, promote: !s.Dark, baseline: !s.Dark}
-	p.peak(versions, coming(b, versions, 0)...)
+	p.peak(versions, coming(s.building(), versions, 0)...)
 }
 
 // describe writes the steps of a replay into the plan.

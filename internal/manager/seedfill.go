@@ -120,7 +120,7 @@ func migratingAs(conn *pgx.Conn, app string) *pgx.ConnConfig {
 // digest asks the server for what the rows depend on in it, and returns the
 // digest of everything. Without a run it is asked for a plan.
 func (m *Manager) digest(ctx context.Context, x *execution, s seeding) (string, error) {
-	app := "envdb/plan"
+	app := planApp
 	if x != nil {
 		app = x.app()
 	}

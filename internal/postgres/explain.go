@@ -100,9 +100,13 @@ func explainConnect(ctx context.Context, err error, config *pgx.ConnConfig) erro
 	}
 	p := envdb.Fail(envdb.ErrUnreachable, "connect to %s: %s", where, strings.Join(reasons(cause(err)), "; ")).
 		WithNext("check that the server is up, and the host and port in the environment's url")
-	p.Err = cause(err)
+	p.Err = errors.Join(ErrSilent, cause(err))
 	return p
 }
+
+// ErrSilent is wrapped by the error of a server that does not answer. What one
+// says, be it that it does not let anybody in, is an answer.
+var ErrSilent = errors.New("the server does not answer")
 
 // reasons returns the different reasons at the ends of an error's tree: every
 // address and every way to speak TLS was tried, mostly in vain for one reason.
