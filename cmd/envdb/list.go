@@ -29,8 +29,12 @@ func newBackupsCommand(a *app) *cobra.Command {
 }
 
 func renderBackups(w io.Writer, l *manager.BackupList) {
-	if len(l.Backups) == 0 {
-		fmt.Fprintf(w, "no backups of %s yet\nNext: envdb backup %s\n", l.Environment, l.Environment)
+	switch {
+	case l.Elsewhere != "":
+		fmt.Fprintf(w, "no backups of %s: %s\nNext: %s\n", l.Environment, l.Elsewhere, l.Next)
+		return
+	case len(l.Backups) == 0:
+		fmt.Fprintf(w, "no backups of %s yet\nNext: %s\n", l.Environment, l.Next)
 		return
 	}
 	rows := make([][]string, 0, len(l.Backups))

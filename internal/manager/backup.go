@@ -2,7 +2,9 @@ package manager
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"strings"
 	"time"
 
 	"github.com/envdb/envdb"
@@ -128,15 +130,46 @@ func (m *Manager) Backups(ctx context.Context, env string) (*BackupList, error) 
 		return nil, err
 	}
 	if len(found) == 0 {
-		if _, err := m.config.Environment(env); err != nil {
+		if _, err := m.config.Environment(env); err != nil && !errors.Is(err, config.ErrUnset) {
 			return nil, err
 		}
+		return m.noBackups(ctx, repository, env)
 	}
 	list := &BackupList{Environment: env, Backups: make([]BackupLine, 0, len(found))}
 	for _, b := range found {
 		list.Backups = append(list.Backups, backupLine(env, b))
 	}
 	return list, nil
+}
+
+// noBackups is an empty list, and says so if it may be empty because the
+// project has another name.
+func (m *Manager) noBackups(ctx context.Context, repository *backup.Repository, env string) (*BackupList, error) {
+	others, err := repository.OtherProjects(ctx)
+	if err != nil {
+		return nil, err
+	}
+	list := &BackupList{Environment: env, Backups: []BackupLine{}, OtherProjects: others, Elsewhere: elsewhere(repository.Project(), others), Next: "envdb backup " + env}
+	if list.Elsewhere != "" {
+		list.Next = otherwise(list.Next)
+	}
+	return list, nil
+}
+
+// elsewhere says that the backups are those of other projects, or is empty.
+func elsewhere(project string, others []string) string {
+	switch len(others) {
+	case 0:
+		return ""
+	case 1:
+		return fmt.Sprintf("the store holds the project %s, not %s", others[0], project)
+	}
+	return fmt.Sprintf("the store holds the projects %s, not %s", strings.Join(others, ", "), project)
+}
+
+// otherwise is what to do about a project that may have the wrong name, or else.
+func otherwise(next string) string {
+	return "if its name is wrong, correct project in the configuration; else " + next
 }
 
 func backupLine(env string, b backup.Backup) BackupLine {

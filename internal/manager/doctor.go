@@ -236,8 +236,20 @@ func (m *Manager) examineBackups(ctx context.Context, repository *backup.Reposit
 	case newest != nil:
 		d.add(name, Fine, "%s, the newest as of %s", counted(len(found), "backup"), newest.Manifest.Point.UTC().Format(time.DateTime+" UTC"))
 	case declared.Protected():
-		d.add(name, Caution, "there is no backup that can be restored").Next = "envdb backup " + name
+		m.examineProject(ctx, repository, name, d)
 	}
+}
+
+// examineProject says that a protected environment has no backup, and whether
+// the project's name may be why.
+func (m *Manager) examineProject(ctx context.Context, repository *backup.Repository, name string, d *Diagnosis) {
+	next := "envdb backup " + name
+	others, err := repository.OtherProjects(ctx)
+	if text := elsewhere(repository.Project(), others); text != "" && err == nil {
+		d.add(name, Caution, "there is no backup that can be restored: %s", text).Next = otherwise(next)
+		return
+	}
+	d.add(name, Caution, "there is no backup that can be restored").Next = next
 }
 
 // examineTarget asks what a mirror of the newest backup would ask before it

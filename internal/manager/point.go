@@ -18,6 +18,12 @@ func (m *Manager) resolve(ctx context.Context, repository *backup.Repository, en
 		return backup.Backup{}, nil, err
 	}
 	answer, err = restore.Resolve(found, at)
+	if err != nil && len(found) == 0 {
+		others, unlisted := repository.OtherProjects(ctx)
+		if text := elsewhere(repository.Project(), others); text != "" && unlisted == nil {
+			return answer, nil, envdb.Fail(envdb.ErrNotFound, "%s: %w: %s", env, err, text).WithNext("%s", otherwise("envdb backup "+env))
+		}
+	}
 	if err != nil {
 		return backup.Backup{}, nil, fmt.Errorf("%s: %w", env, err)
 	}

@@ -101,6 +101,11 @@ func (b BackupLine) State() string {
 type BackupList struct {
 	Environment string       `json:"environment"`
 	Backups     []BackupLine `json:"backups"`
+	// OtherProjects have backups in the store while this one has none at all:
+	// its name may be wrong. Elsewhere is a sentence of that.
+	OtherProjects []string `json:"other_projects,omitempty"`
+	Elsewhere     string   `json:"elsewhere,omitempty"`
+	Next          string   `json:"next,omitempty"`
 }
 
 // VersionLine is a version in a list.
