@@ -32,7 +32,7 @@ demo; ENVDB_VERSITYGW or PATH leads to it, and make demo ARGS=--s3 builds it.`,
 		Args:    arguments(),
 		RunE:    func(c *cobra.Command, args []string) error { return a.runDemo(c.Context(), opts) },
 	}
-	c.Flags().StringVar(&opts.dir, "dir", filepath.Join(os.TempDir(), "envdb-demo"), "where everything lives: `directory`")
+	c.Flags().StringVar(&opts.dir, "dir", filepath.Join(os.TempDir(), "envdb-demo"), "the `directory` where everything lives")
 	c.Flags().BoolVar(&opts.keep, "keep", false, "leave the clusters running and the store in place")
 	c.Flags().BoolVar(&opts.s3, "s3", false, "keep the backups in a bucket of an S3 server of the demo's own")
 	c.Flags().BoolVar(&opts.stop, "stop", false, "end a demo that was kept, and remove it")

@@ -67,7 +67,9 @@ env:NAME or file:PATH.
 
 Templates:
   mini   two systems, live and dev
-  full   production, production-copy, staging, with every key explained`,
+  full   prod and prod-copy, with their other keys in comments; and staging, qa
+         and one test environment per branch, to uncomment. docs/configuration.md
+         has every key`,
 		Example: `  export PROD_DATABASE_URL=postgres://backup@db.example.com/shop
   envdb init --template mini --url env:PROD_DATABASE_URL --store /var/lib/envdb/store
   envdb init --url env:PROD_DATABASE_URL --store s3://acme-backups/envdb --endpoint https://s3.example.com --region eu-1`,
@@ -78,16 +80,16 @@ Templates:
 		},
 	}
 	f := c.Flags()
-	f.StringVar(&opts.template, "template", "full", "`mini or full`")
-	f.StringVar(&opts.project, "project", "", "what the store calls it (default: the database's name): `name`")
-	f.StringVar(&opts.url, "url", "", "the source: env:`NAME` or file:PATH")
-	f.StringVar(&opts.target, "target", "", "where the copy goes: env:`NAME` or file:PATH")
+	f.StringVar(&opts.template, "template", "full", "the `name` of the template: mini or full")
+	f.StringVar(&opts.project, "project", "", "the `name` that the store knows it by (default: the database's name)")
+	f.StringVar(&opts.url, "url", "", "the source: `env:NAME` or file:PATH")
+	f.StringVar(&opts.target, "target", "", "where the copy goes: `env:NAME` or file:PATH")
 	f.StringVar(&opts.store.URL, "store", "./envdb-store", "where backups go: a directory or `s3://bucket/prefix`")
-	f.StringVar(&opts.store.Endpoint, "endpoint", "", "the S3 service, if it is not AWS: `URL`")
+	f.StringVar(&opts.store.Endpoint, "endpoint", "", "the `URL` of the S3 service, if it is not AWS's")
 	f.StringVar(&opts.store.Region, "region", "", "the bucket's `region`")
-	f.StringVar(&opts.store.Profile, "profile", "", "the kind of S3 service, if envdb is not to find it out: `aws, r2, ceph, …`")
+	f.StringVar(&opts.store.Profile, "profile", "", "the `kind` of S3 service, if envdb is not to find it out: aws, r2, b2, ceph, minio, versitygw or generic")
 	f.BoolVar(&opts.pathStyle, "path-style", false, "the bucket stands in the path of requests, not in the host's name")
-	f.StringVar(&opts.store.SingleWriter, "single-writer", "", "only this machine writes, for a service without conditional writes: its `name`")
+	f.StringVar(&opts.store.SingleWriter, "single-writer", "", "a `name` for the one machine that writes, for a service without conditional writes")
 	f.BoolVar(&opts.noEncryption, "no-encryption", false, "store backups as they are; this cannot be changed later")
 	f.StringVar(&opts.recoveryFile, "recovery-file", "", "write the recovery key into a new `file` instead of showing it")
 	return c

@@ -114,9 +114,9 @@ makes one), or let envdb make a new identity in a file, and bring them the file.
 			return a.runKeyAdd(c.Context(), opts)
 		},
 	}
-	c.Flags().StringVar(&opts.recipient, "recipient", "", "the public half of their key: `age1…`")
+	c.Flags().StringVar(&opts.recipient, "recipient", "", "their `recipient`, the public half of their key: age1…")
 	c.Flags().StringVar(&opts.file, "file", "", "make a key, and write its identity into a new `file`")
-	c.Flags().StringVar(&opts.kind, "kind", string(seal.Machine), "what it is for: `machine, recovery or person`")
+	c.Flags().StringVar(&opts.kind, "kind", string(seal.Machine), "the `kind` of key: machine, recovery or person")
 	return c
 }
 

@@ -25,7 +25,7 @@ func newPinCommand(a *app) *cobra.Command {
 			})
 		},
 	}
-	c.Flags().StringVar(&note, "note", "", "why, for people: `text`")
+	c.Flags().StringVar(&note, "note", "", "a `text` for people: why")
 	return c
 }
 

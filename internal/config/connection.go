@@ -18,6 +18,19 @@ var (
 	keywordSecret   = regexp.MustCompile(`(?i)(?:^|[\s?&])(?:ssl)?password\s*=\s*([^\s&]+)`)
 )
 
+// shoutedName is what people type who mean the variable: env:PROD_DATABASE_URL.
+// No secret looks so.
+var shoutedName = regexp.MustCompile(`^[A-Z][A-Z0-9]*(_[A-Z0-9]+)+$`)
+
+// checkGiven is checkConnection for what a person wrote themselves.
+func checkGiven(s string) (wrong, next string) {
+	wrong, next = checkConnection(s)
+	if wrong != "" && shoutedName.MatchString(s) {
+		next = "if that is the name of a variable, write env:" + s
+	}
+	return wrong, next
+}
+
 const exampleURL = "write postgres://user@host:5432/database"
 
 // checkConnection returns what is wrong with a connection string, and what to
@@ -87,7 +100,7 @@ func (v value) connection() text {
 		v.doc.warn(v.at(), "%s holds a password; write ${NAME}, env:NAME or file:PATH instead", v.path)
 	}
 	if !t.empty() && !t.refers() {
-		if wrong, next := checkConnection(t.raw); wrong != "" {
+		if wrong, next := checkGiven(t.raw); wrong != "" {
 			v.hint(next, "%s", wrong)
 		}
 	}

@@ -12,7 +12,11 @@ func (l Loader) ResolveURL(given string) (envdb.ConnString, error) {
 		_, next := envdb.Advice(err)
 		return "", &envdb.Problem{Kind: envdb.ErrMisuse, Text: err.Error(), Err: ErrUnset, State: "nothing was changed", Next: next}
 	}
-	if wrong, next := checkConnection(held); wrong != "" {
+	check := checkConnection
+	if held == given {
+		check = checkGiven
+	}
+	if wrong, next := check(held); wrong != "" {
 		return "", envdb.Fail(envdb.ErrMisuse, "the URL %s", wrong).WithState("nothing was changed").WithNext("%s", next)
 	}
 	return envdb.ConnString(held), nil

@@ -20,8 +20,9 @@ import (
 //go:embed templates/*.yaml.tmpl
 var templates embed.FS
 
-// Templates lists the names that Render knows: full explains every key, mini
-// is the set-up of two systems, live and dev.
+// Templates lists the names that Render knows: full has production and
+// a copy of it, with more environments to uncomment; mini is the set-up of two
+// systems, live and dev.
 func Templates() []string { return []string{"full", "mini"} }
 
 // Measured is what `envdb init` found out for the file that it writes. Facts
