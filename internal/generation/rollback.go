@@ -76,7 +76,7 @@ func (g *Generations) lastLive(versions []Version) (Version, error) {
 	if len(wasLive) == 0 {
 		return Version{}, envdb.Fail(envdb.ErrNotFound, "%s has no previous version", g.env.Name).
 			WithState("nothing was changed").
-			WithNext("bring it back from a backup: `envdb help back`, or name a version of `envdb versions %s`", g.env.Name)
+			WithNext("nothing was live before what is live now; `envdb help back` says what else brings things back")
 	}
 	return slices.MaxFunc(wasLive, func(a, b Version) int { return a.Marker.Retired.Compare(b.Marker.Retired) }), nil
 }
