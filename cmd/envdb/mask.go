@@ -84,6 +84,9 @@ func renderMaskCheck(w io.Writer, r *manager.MaskCheck) {
 		strict = ", strictly"
 	}
 	fmt.Fprintf(w, "%s masks %s in %s of %s%s\n", r.Rules, counted(int64(r.Columns), "column"), counted(int64(r.Tables), "table"), r.Source, strict)
+	if r.Uncovered > 0 && !r.Strict {
+		fmt.Fprintf(w, "%s of these and other tables without a rule: copied as they are; with strict: true they would stop the mirror\n", counted(int64(r.Uncovered), "column"))
+	}
 }
 
 // dataState says what was done to data before anyone could see it.

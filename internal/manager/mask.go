@@ -107,9 +107,11 @@ type MaskCheck struct {
 	Rules  string `json:"rules"`
 	Strict bool   `json:"strict"`
 	// Tables and Columns are how many there are of what is masked.
-	Tables   int            `json:"tables"`
-	Columns  int            `json:"columns"`
-	Findings []mask.Finding `json:"findings"`
+	Tables  int `json:"tables"`
+	Columns int `json:"columns"`
+	// Uncovered columns have no rule, and stay as they are unless Strict.
+	Uncovered int            `json:"uncovered"`
+	Findings  []mask.Finding `json:"findings"`
 }
 
 // wrong returns how many findings would stop a mirror.
@@ -153,11 +155,24 @@ func (m *Manager) CheckMask(ctx context.Context, req MaskCheckRequest) (*MaskChe
 	plan, findings := mask.Match(rules, shapes, declared.Strict, large)
 	c := &MaskCheck{Source: source.Name, Target: target.Name, Rules: rules.File, Strict: declared.Strict, Tables: len(plan.Tables), Findings: findings}
 	c.Columns, _ = plan.Counts()
+	c.Uncovered = uncovered(rules, shapes)
 	if n := c.wrong(); n > 0 {
 		return c, envdb.Fail(envdb.ErrVerification, "the rules in %s do not fit %s in %s", rules.File, source.Name, counted(n, "place")).
 			WithState("nothing was changed").WithNext("correct %s; a column that may be copied as it is gets keep", rules.File)
 	}
 	return c, nil
+}
+
+// uncovered counts the columns that have no rule.
+func uncovered(rules *mask.Rules, shapes []mask.Shape) (n int) {
+	const noLargeObjects = 0
+	_, findings := mask.Match(rules, shapes, true, noLargeObjects)
+	for _, f := range findings {
+		if f.Kind == mask.Uncovered {
+			n++
+		}
+	}
+	return n
 }
 
 // declared returns an environment as the file has it, without its URL.

@@ -301,7 +301,7 @@ func TestStrictMasking(t *testing.T) {
 	check := func() (*manager.MaskCheck, error) {
 		return w.CheckMask(t.Context(), manager.MaskCheckRequest{Target: "prod-copy"})
 	}
-	if c, err := check(); err != nil || len(c.Findings) > 0 || c.Columns != 1 || c.Source != "prod" || !c.Strict {
+	if c, err := check(); err != nil || len(c.Findings) > 0 || c.Columns != 1 || c.Uncovered != 0 || c.Source != "prod" || !c.Strict {
 		t.Errorf("got %+v, %s", c, problem(err))
 	}
 	prod.exec(t, "ALTER TABLE people ADD nickname text")
@@ -309,7 +309,7 @@ func TestStrictMasking(t *testing.T) {
 	wants(t, err, envdb.ErrPreflight, "public.people.nickname (text) has no rule", "prod-copy is as it was")
 	c, err := check()
 	wants(t, err, envdb.ErrVerification, "mask.yaml", "keep")
-	if c == nil || len(c.Findings) != 1 || c.Findings[0].Column != "nickname" {
+	if c == nil || len(c.Findings) != 1 || c.Findings[0].Column != "nickname" || c.Uncovered != 1 {
 		t.Errorf("found %+v", c)
 	}
 	w.write("mask.yaml", rules+"  nowhere: keep\n")
