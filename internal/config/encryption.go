@@ -65,7 +65,7 @@ func (c *Config) Identity() (string, error) {
 	}
 	switch err := CheckIdentityFile(t.path()); {
 	case errors.Is(err, fs.ErrNotExist):
-		return "", t.unset("put the key there; if it is lost, use the recovery key: write it into a file that only you can read, and ENVDB_STORE_ENCRYPTION_IDENTITY=file:FILE", "%v", err)
+		return "", t.unset("put the key there; if it is lost, use the recovery key: write it into a file that only you can read, and ENVDB_STORE_ENCRYPTION_IDENTITY=file:FILE", "the file with the key to the backups is not there: %s", t.path())
 	case err != nil:
 		return "", err
 	}

@@ -179,7 +179,7 @@ func TestIdentity(t *testing.T) {
 	if e := c.Encryption(); e != (config.Encryption{Configured: true, File: path, KeyID: keyID}) || e.Reference() != "file:"+path {
 		t.Errorf("got %+v", e)
 	}
-	if _, err := c.Identity(); !errors.Is(err, config.ErrUnset) || !strings.HasPrefix(err.Error(), "envdb.yaml:2:40: store.encryption.identity: stat ") {
+	if _, err := c.Identity(); !errors.Is(err, config.ErrUnset) || !strings.HasPrefix(err.Error(), "envdb.yaml:2:40: store.encryption.identity: the file with the key to the backups is not there: ") {
 		t.Errorf("without the file: %v", err)
 	}
 	write(t, path, "# a comment\nAGE-SECRET-KEY-1HUNTER2\n")
@@ -208,7 +208,7 @@ func TestIdentity(t *testing.T) {
 		t.Errorf("nothing configured: %v, %+v", err, c.Encryption())
 	}
 	c = load(t, small, "ENVDB_STORE_ENCRYPTION_IDENTITY=file:none.txt")
-	if _, err := c.Identity(); !errors.Is(err, config.ErrUnset) || !strings.HasPrefix(err.Error(), "the identity: stat ") {
+	if _, err := c.Identity(); !errors.Is(err, config.ErrUnset) || !strings.HasPrefix(err.Error(), "the identity: the file with the key to the backups is not there: ") {
 		t.Errorf("by variable: %v", err)
 	}
 }

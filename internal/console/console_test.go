@@ -118,6 +118,7 @@ func TestHandler(t *testing.T) {
 	log.Info("mirror began", "from", "prod")
 	log.Warn("took over", "quiet", 30*time.Second, slog.Group("lease", "run", "r1"))
 	log.WithGroup("swap").Error("failed", "error", errors.New("one\ntwo"))
+	log.Warn("not stored", "reason", errors.New("envdb.yaml:5:33: the variable X is not set\n     4 | environments:\n     5 |   prod: {url: \"${X}\"}\n       |                ^\n"))
 	slog.New(console.NewHandler(&b, slog.LevelDebug)).Debug("shown", "url", envdb.ConnString("postgres://ann:hunter2@db/shop"))
 	golden(t, "handler", b.String())
 }

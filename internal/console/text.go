@@ -2,6 +2,7 @@ package console
 
 import (
 	"fmt"
+	"regexp"
 	"strings"
 	"time"
 	"unicode"
@@ -119,7 +120,12 @@ func unsafeRune(r rune) bool {
 		r >= '\u202a' && r <= '\u202e' || r >= '\u2066' && r <= '\u2069'
 }
 
-// oneLine returns text without line breaks.
+// excerpt is lines of a file that an error shows, with their numbers, and the
+// line with the caret.
+var excerpt = regexp.MustCompile(`(\n+ *\d* +\|[^\n]*)+\n?`)
+
+// oneLine returns text without line breaks. Lines of a file make no sense
+// beside each other; the text before them says which are meant.
 func oneLine(text string) string {
-	return strings.NewReplacer("\r\n", " ", "\n", " ", "\t", " ").Replace(text)
+	return strings.NewReplacer("\r\n", " ", "\n", " ", "\t", " ").Replace(excerpt.ReplaceAllString(text, ""))
 }
