@@ -113,7 +113,7 @@ func dumpTable(ctx context.Context, conn *pgx.Conn, cat *catalogue, t *table, sp
 	path = filepath.Join(spec.Dir, name)
 	if _, err := os.Lstat(path); err == nil && !spec.Overwrite {
 		return "", envdb.Fail(envdb.ErrRefused, "%s is there already", path).
-			WithState("it was not changed").WithNext("write into another directory, or say that files may be overwritten")
+			WithState("it was not changed").WithNext("write into another directory (--dir), or replace the files that are there (--overwrite)")
 	}
 	out, err := os.CreateTemp(spec.Dir, ".dump-*")
 	if err != nil {

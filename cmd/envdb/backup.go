@@ -27,7 +27,7 @@ wait: if a statement waits for the backup, the backup steps aside.`,
 			return a.runBackup(c.Context(), req, dryRun)
 		},
 	}
-	c.Flags().StringVar(&req.Note, "note", "", "why, for people: `text`")
+	c.Flags().StringVar(&req.Note, "note", "", "a `text` for people: why")
 	c.Flags().BoolVar(&req.Pin, "pin", false, "keep it until it is unpinned")
 	c.Flags().BoolVar(&dryRun, "dry-run", false, "print the plan, and do nothing")
 	return c
@@ -44,7 +44,7 @@ func (a *app) runBackup(ctx context.Context, req manager.BackupRequest, dryRun b
 func renderBackup(w io.Writer, r *manager.BackupResult) {
 	t := r.Totals
 	fmt.Fprintf(w, "backup %s of %s, as of %s\n", r.ID, r.Environment, console.Time(r.Point))
-	fmt.Fprintf(w, "  %s in %s, %s; stored %s%s, in %s\n",
+	fmt.Fprintf(w, "  %s with all definitions: %s, %s; stored %s%s, in %s\n",
 		console.Bytes(t.LogicalBytes), counted(int64(t.Tables), "table"), counted(t.Rows, "row"), console.Bytes(t.StoredBytes), renderDedup(r), console.Duration(r.Elapsed))
 	renderCode(w, r.Release, r.Migration)
 	if r.Pinned {

@@ -130,7 +130,7 @@ func TestBadLuck(t *testing.T) {
 		if err := l.Close(); err != nil {
 			t.Fatal(err)
 		}
-		wantEvery(t, open(t, c), envdb.ErrUnreachable, "no sound answer", "store.endpoint")
+		wantEvery(t, open(t, c), envdb.ErrUnreachable, " does not answer, tried for ", "store.endpoint")
 	})
 	t.Run("no such host", func(t *testing.T) {
 		t.Parallel()

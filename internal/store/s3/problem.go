@@ -117,14 +117,18 @@ func (s *Store) explain(op *operation, a answer, spent time.Duration) error {
 	return envdb.Fail(nil, "%s: %w", s.describe(op), plain(a)).WithState("%s", op.state()).WithNext("run envdb doctor, which tries what the endpoint can do")
 }
 
-// unreachable says that no sound answer came.
+// unreachable says that no answer came, or none that can be believed.
 func (s *Store) unreachable(op *operation, a answer, spent time.Duration) error {
 	endpoint, _ := s.Endpoint()
 	if errors.Is(a.err, errTooSlow) {
 		return envdb.Fail(envdb.ErrUnreachable, "%s: %w", s.describe(op), errTooSlow).WithState("%s", op.state()).
 			WithNext("check the network to %s", endpoint)
 	}
-	return envdb.Fail(envdb.ErrUnreachable, "%s: no sound answer from %s for %s: %w", s.describe(op), endpoint, spent.Round(time.Second), plain(a)).
+	how := "does not answer"
+	if a.status != 0 {
+		how = "does not answer as it should"
+	}
+	return envdb.Fail(envdb.ErrUnreachable, "%s: %s %s, tried for %s: %w", s.describe(op), endpoint, how, spent.Round(time.Second), plain(a)).
 		WithState("%s", op.state()).WithNext("check the network, and store.endpoint; envdb doctor tries the endpoint")
 }
 
