@@ -7,8 +7,8 @@ import (
 	"strings"
 
 	"github.com/envdb/envdb"
-	"github.com/envdb/envdb/internal/logical/archive"
 	"github.com/envdb/envdb/internal/postgres"
+	"github.com/envdb/envdb/seed/statement"
 )
 
 // Preserved is a table whose rows belong to the environment: the copy gets
@@ -224,7 +224,7 @@ func (d *loader) rowsOf(table Name) int64 {
 func (d *loader) primaryKey(p *preserving) []string {
 	for _, e := range d.plan.graph {
 		if e.Type == "CONSTRAINT" && slices.Contains(e.DependsOn, p.entry) && e.Schema == p.Table.Schema && strings.HasPrefix(e.Tag, p.Table.Name+" ") {
-			columns := keyColumns(archive.Tokens(e.Definition))
+			columns := keyColumns(statement.Tokens(e.Definition))
 			if len(columns) > 0 && !slices.ContainsFunc(columns, func(c string) bool { return !slices.Contains(p.columns, c) }) {
 				return columns
 			}
@@ -234,7 +234,7 @@ func (d *loader) primaryKey(p *preserving) []string {
 }
 
 // keyColumns reads PRIMARY KEY (column, …) in an ALTER TABLE.
-func keyColumns(tokens []archive.Token) []string {
+func keyColumns(tokens []statement.Token) []string {
 	for i := 0; i+3 < len(tokens); i++ {
 		if !tokens[i].Is("PRIMARY") || !tokens[i+1].Is("KEY") || tokens[i+2].Text != "(" {
 			continue
