@@ -181,5 +181,5 @@ func (m *Manager) adapt(ctx context.Context, x *execution, b building, dark *gen
 	if err != nil {
 		return nil, err
 	}
-	return notes, m.userChecks(ctx, x, b.env, scripts, conn, searchPath(catalogue))
+	return notes, m.userChecks(ctx, x, b.env, scripts, conn, searchPath(catalogue), "run its statements on the source to see the rows")
 }
