@@ -18,6 +18,7 @@ func TestBadFixtures(t *testing.T) {
 		CREATE TABLE late (id int PRIMARY KEY, book_id int REFERENCES books DEFERRABLE INITIALLY DEFERRED);
 		CREATE TABLE chick (id int PRIMARY KEY, egg_id int NOT NULL); CREATE TABLE egg (id int PRIMARY KEY, chick_id int NOT NULL REFERENCES chick);
 		ALTER TABLE chick ADD FOREIGN KEY (egg_id) REFERENCES egg;
+		CREATE TABLE diary (id int, day date);
 		CREATE SCHEMA x; CREATE SCHEMA y; CREATE TABLE x.twice (id int); CREATE TABLE y.twice (id int)`
 	d := newDatabase(t)
 	d.exec(t, schema)
@@ -56,7 +57,8 @@ func TestBadFixtures(t *testing.T) {
 		{"too long", map[string]string{"authors.yml": "- {id: 1, name: A}", "books.yml": "- author_id: 1\n  title: far too long a title\n"}, "books.yml:1: books: value too long", ""},
 		{"not NULL", map[string]string{"authors.yml": "- id: 1\n- id: 2\n  name: ~\n"}, "authors.yml:1: authors: name may not be NULL", ""},
 		{"a check", map[string]string{"authors.yml": "- {id: 1, name: A}", "books.yml": "- author_id: 1\n  price: -1\n"}, "books.yml:1: books: new row for relation", ""},
-		{"an expression that fails", map[string]string{"authors.yml": "- id: 1\n  name: RAW=no_such_function()\n"}, "authors.yml:1: authors: function no_such_function() does not exist", ""},
+		{"an expression that fails", map[string]string{"authors.yml": "- id: 1\n  name: RAW=no_such_function()\n"}, "authors.yml:1: authors: function no_such_function() does not exist (No function matches the given name and argument types. You might need to add explicit type casts)", "correct the row at authors.yml:1"},
+		{"a date that is none", map[string]string{"diary.yml": "- id: 1\n  day: 31/31/2020\n"}, `diary.yml:2: diary: date/time field value out of range: "31/31/2020" (Perhaps you need a different "`, "correct the value at diary.yml:2"},
 		{"hexadecimal", map[string]string{"authors.yml": "- {id: 1, name: !!binary '***'}"}, "authors.yml:1: !!binary is not base64", ""},
 		{"an unknown tag", map[string]string{"authors.yml": "- id: 1\n  name: !secret x\n"}, "authors.yml:2: the tag !secret is not read", ""},
 		{"a circle", map[string]string{"chick.yml": "a: {egg: b}", "egg.yml": "b: {chick: a}"}, "the foreign keys chick.egg_id → egg.chick_id go in a circle", "DEFERRABLE"},

@@ -65,13 +65,13 @@ func Explain(err error, what string) error {
 	return envdb.Fail(nil, "%s: %w", what, err)
 }
 
-func explainServer(err error, pgErr *pgconn.PgError, what string) error {
+func explainServer(err error, pgErr *pgconn.PgError, what string) *envdb.Problem {
 	v := verdicts()[pgErr.Code]
 	p := envdb.Fail(v.kind, "%s: %w", what, err)
 	p.Text = what + ": " + pgErr.Message
 	p.Next = v.next
-	if pgErr.Hint != "" && p.Next == "" {
-		p.Next = pgErr.Hint
+	if pgErr.Hint != "" && p.Next == "" { // a guess of the server's, and no next step
+		p.Text += " (" + strings.TrimSuffix(pgErr.Hint, ".") + ")"
 	}
 	return p
 }
