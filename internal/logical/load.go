@@ -212,7 +212,7 @@ func readArchive(ctx context.Context, r ChunkReader) (*archive.Archive, error) {
 	refs := r.Chunks(PartArchive)
 	if len(refs) == 0 {
 		return nil, envdb.Fail(envdb.ErrVerification, "the backup has no schema").
-			WithNext("run `envdb verify` on the environment, and use another backup")
+			WithNext("%s", another(r.String()))
 	}
 	in := &chunkStream{ctx: ctx, reader: r, runs: backup.Runs(refs, runMost)}
 	defer func() { _ = in.finish() }() // Read and Copy have returned its error
