@@ -128,6 +128,9 @@ func Load(ctx context.Context, l Loading, r ChunkReader, cat *Catalogue) (*Loade
 	if err := d.build(ctx); err != nil {
 		return nil, d.failed(ctx, err, "the database is half built; discard it")
 	}
+	if err := d.refuseUnreached(); err != nil {
+		return nil, d.failed(ctx, err, "the database is loaded and is not live; discard it")
+	}
 	loaded := d.record.loaded(&d.copied)
 	loaded.Masked = d.masked()
 	return loaded, nil

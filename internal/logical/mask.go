@@ -221,6 +221,20 @@ func (m *masks) maskedColumns(schema, name string) string {
 	return strings.Join(texts, ", ")
 }
 
+// refuseUnreached fails if a rule for a place in documents found nothing in any
+// of them: what it was written for may lie elsewhere, and was copied as it is.
+func (d *loader) refuseUnreached() error {
+	if d.masks == nil {
+		return nil
+	}
+	unreached := d.masks.plan.Unreached()
+	if len(unreached) == 0 {
+		return nil
+	}
+	return envdb.Fail(envdb.ErrVerification, "rules of the masking match nothing: %s", firstOf(unreached, named)).
+		WithNext("correct the paths in %s; one that documents need not have ends in a question mark: {newsletter?: redact}", d.Mask.Rules.File)
+}
+
 // masked returns what was masked, or nil.
 func (d *loader) masked() *Masked {
 	if d.masks == nil {

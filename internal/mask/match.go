@@ -26,8 +26,9 @@ type Column struct {
 	Name string
 	Rule *ColumnRule
 	// Of is the table that the file says it of: this one, or one above it.
-	Of   Name
-	sort sort
+	Of    Name
+	sort  sort
+	reach *reach // of documents, once there is a Masker
 }
 
 // Title names the column as the file does.
