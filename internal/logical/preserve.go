@@ -1,6 +1,7 @@
 package logical
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"slices"
@@ -14,6 +15,8 @@ import (
 // Preserved is a table whose rows belong to the environment: the copy gets
 // those of the live version.
 type Preserved struct {
+	// Entry is what the configuration calls it; empty means "preserve".
+	Entry string
 	Table Name
 	// Where is a condition in SQL, which both versions are asked; the other
 	// rows come from the backup. Empty means all rows.
@@ -33,6 +36,9 @@ type PreservedRows struct {
 	// or its partitions.
 	Parts []Name `json:"parts,omitempty"`
 }
+
+// origin names the part of the configuration that an error is about.
+func (p Preserved) origin() string { return cmp.Or(p.Entry, "preserve") }
 
 // preserving is a preserved table under way.
 type preserving struct {
@@ -84,7 +90,7 @@ func (d *loader) preparePreserve() error {
 	for _, own := range d.Own.Preserve {
 		p := &preserving{Preserved: own, entry: tree.byName[own.Table]}
 		if p.parts, err = d.partsOf(p, tree); err != nil {
-			return ownError(err, "preserve")
+			return ownError(err, own.origin())
 		}
 		d.preserved = append(d.preserved, p)
 	}
