@@ -25,7 +25,7 @@ type sourcePackage struct {
 }
 
 // public are the packages that other programs may import.
-var public = []string{".", "backup", "backup/seal", "restore", "seed", "seed/fixture", "seed/generate", "seed/fake", "schedule", "fixtures"}
+var public = []string{".", "backup", "backup/seal", "restore", "seed", "seed/fixture", "seed/statement", "seed/generate", "seed/fake", "schedule", "fixtures"}
 
 // onlyIn says which packages alone may import what, by prefix of the path.
 // A "/" at the end of an importer lets in the packages below it.

@@ -64,6 +64,11 @@ func (b *Reader) add(e entry) {
 // Manifest returns the manifest that the backup was opened with.
 func (b *Reader) Manifest() *Manifest { return b.manifest }
 
+// String returns the backup as people type it: ENV@ID.
+func (b *Reader) String() string {
+	return fmt.Sprintf("%s@%s", b.manifest.Environment, b.manifest.ID)
+}
+
 // Parts returns the names of the parts, sorted.
 func (b *Reader) Parts() []string { return append([]string(nil), b.parts...) }
 

@@ -1,6 +1,7 @@
 package seed
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"net"
@@ -58,7 +59,7 @@ func (s *Set) commandFault(ctx, limited context.Context, err error, output strin
 			WithNext("find out what it waits for, or give it more time with migrations.timeout")
 		p.Err = context.DeadlineExceeded
 	default:
-		p = envdb.Fail(nil, "the migration command failed: %w", err).WithNext("run it by hand in %s to see more", s.spec.CommandDir)
+		p = envdb.Fail(nil, "the migration command failed: %w", err).WithNext("run it by hand in %s to see more", cmp.Or(s.spec.CommandPlace, s.spec.CommandDir))
 	}
 	p.Text += "\n  command: " + s.spec.Command
 	if output != "" {

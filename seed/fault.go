@@ -42,10 +42,10 @@ func (l *loader) rowFault(err error, u *unit, r *insert) error {
 			WithNext("give the row a value for %s", pgErr.ColumnName)
 	}
 	p := wrapped(at.Fail("%s: %s", name, sentence(pgErr)), err)
-	if pgErr.Hint != "" {
-		return p.WithNext("%s", pgErr.Hint)
+	if at != r.at {
+		return p.WithNext("correct the value at %s", at)
 	}
-	return p.WithNext("correct the row")
+	return p.WithNext("correct the row at %s", at)
 }
 
 // wrapped sets the cause of a problem without showing its text twice.
@@ -54,12 +54,19 @@ func wrapped(p *envdb.Problem, err error) *envdb.Problem {
 	return p
 }
 
-// sentence is the server's message with its detail.
+// sentence is the server's message with its detail and its hint, which guesses
+// and is no next step of ours.
 func sentence(pgErr *pgconn.PgError) string {
-	if pgErr.Detail == "" {
+	var more []string
+	for _, text := range []string{pgErr.Detail, pgErr.Hint} {
+		if text != "" {
+			more = append(more, strings.TrimSuffix(text, "."))
+		}
+	}
+	if len(more) == 0 {
 		return pgErr.Message
 	}
-	return pgErr.Message + " (" + strings.TrimSuffix(pgErr.Detail, ".") + ")"
+	return pgErr.Message + " (" + strings.Join(more, "; ") + ")"
 }
 
 // place is the line of the cell that the server complains about, or of the row.

@@ -18,6 +18,7 @@ func TestBadFixtures(t *testing.T) {
 		CREATE TABLE late (id int PRIMARY KEY, book_id int REFERENCES books DEFERRABLE INITIALLY DEFERRED);
 		CREATE TABLE chick (id int PRIMARY KEY, egg_id int NOT NULL); CREATE TABLE egg (id int PRIMARY KEY, chick_id int NOT NULL REFERENCES chick);
 		ALTER TABLE chick ADD FOREIGN KEY (egg_id) REFERENCES egg;
+		CREATE TABLE diary (id int, day date);
 		CREATE SCHEMA x; CREATE SCHEMA y; CREATE TABLE x.twice (id int); CREATE TABLE y.twice (id int)`
 	d := newDatabase(t)
 	d.exec(t, schema)
@@ -56,7 +57,8 @@ func TestBadFixtures(t *testing.T) {
 		{"too long", map[string]string{"authors.yml": "- {id: 1, name: A}", "books.yml": "- author_id: 1\n  title: far too long a title\n"}, "books.yml:1: books: value too long", ""},
 		{"not NULL", map[string]string{"authors.yml": "- id: 1\n- id: 2\n  name: ~\n"}, "authors.yml:1: authors: name may not be NULL", ""},
 		{"a check", map[string]string{"authors.yml": "- {id: 1, name: A}", "books.yml": "- author_id: 1\n  price: -1\n"}, "books.yml:1: books: new row for relation", ""},
-		{"an expression that fails", map[string]string{"authors.yml": "- id: 1\n  name: RAW=no_such_function()\n"}, "authors.yml:1: authors: function no_such_function() does not exist", ""},
+		{"an expression that fails", map[string]string{"authors.yml": "- id: 1\n  name: RAW=no_such_function()\n"}, "authors.yml:1: authors: function no_such_function() does not exist (No function matches the given name and argument types. You might need to add explicit type casts)", "correct the row at authors.yml:1"},
+		{"a date that is none", map[string]string{"diary.yml": "- id: 1\n  day: 31/31/2020\n"}, `diary.yml:2: diary: date/time field value out of range: "31/31/2020" (Perhaps you need a different "`, "correct the value at diary.yml:2"},
 		{"hexadecimal", map[string]string{"authors.yml": "- {id: 1, name: !!binary '***'}"}, "authors.yml:1: !!binary is not base64", ""},
 		{"an unknown tag", map[string]string{"authors.yml": "- id: 1\n  name: !secret x\n"}, "authors.yml:2: the tag !secret is not read", ""},
 		{"a circle", map[string]string{"chick.yml": "a: {egg: b}", "egg.yml": "b: {chick: a}"}, "the foreign keys chick.egg_id → egg.chick_id go in a circle", "DEFERRABLE"},
@@ -69,6 +71,11 @@ func TestBadFixtures(t *testing.T) {
 		{"within a loop", map[string]string{"authors.yml": "{{range seq 3}}\n- id: {{.}}\n  nmae: A\n{{end}}\n"}, `authors.yml:3: authors has no column "nmae"`, ""},
 		{"a script", map[string]string{"a.sql": "SELECT 1;\nSELECT 2;\nSELECT nope;\n"}, `a.sql:3: column "nope" does not exist`, ""},
 		{"a script of goose", map[string]string{"a.sql": "-- +goose Up\nSELECT 1;\n\nSELECT\n  nope;\n"}, `a.sql:5: column "nope" does not exist`, ""},
+		{"a script whose error has no position", map[string]string{"a.sql": "SELECT 1;\n\n/* a */ SELECT\n1 / 0;\nSELECT 1;\n"}, `a.sql:3: division by zero`, "correct the script"},
+		{"a script of goose whose error has no position", map[string]string{"a.sql": "-- +goose Up\nSELECT 1;\n\nSELECT 1 / 0;\n"}, `a.sql:4: division by zero`, ""},
+		{"a script that takes the load back", map[string]string{"authors.yml": "- {id: 1, name: A}\n- {id: 2, name: B}\n", "z.sql": "\nrollback; INSERT INTO authors VALUES (3, 'C')"}, "z.sql:2: ROLLBACK: a script runs in the transaction of the load", "remove the statement"},
+		{"a script that ends the load", map[string]string{"authors.yml": "- {id: 1, name: A}\n", "z.sql": "BEGIN;\nDELETE FROM authors;\nCOMMIT;"}, "z.sql:1: BEGIN: ", "remove the statement"},
+		{"a script of goose that ends the load", map[string]string{"authors.yml": "- {id: 1, name: A}\n", "z.sql": "-- +goose Up\nDELETE FROM authors;\nCOMMIT;\n"}, "z.sql:3: COMMIT: ", "remove the statement"},
 		{"an unfinished script of goose", map[string]string{"a.sql": "-- +goose Up\nSELECT 1\n"}, "a.sql: ", ""},
 		{"a block without rows", map[string]string{"authors.yml": "generate:\n  authors:\n    columns: {id: sequence}\n"}, "authors.yml:2: generate of authors does not say how many rows:", ""},
 		{"a block's column", map[string]string{"authors.yml": "generate:\n  rows: 10\n  columns:\n    id: sequence\n    nmae: name\n"}, `authors.yml:5: authors has no column "nmae"`, `did you mean "name"?`},

@@ -43,6 +43,7 @@ type loader struct {
 	// waiting says that constraints wait until the end of the stretch.
 	waiting bool
 	serial  int
+	inside  string // the id of the load's transaction
 }
 
 // Load puts the fixtures into the database, in one transaction: after an error
@@ -97,6 +98,10 @@ SET LOCAL idle_in_transaction_session_timeout = 0`
 func (l *loader) run(ctx context.Context) error {
 	if err := l.exec(ctx, session); err != nil {
 		return fmt.Errorf("set up the session: %w", err)
+	}
+	var err error
+	if l.inside, err = l.transaction(ctx); err != nil {
+		return fmt.Errorf("read the transaction's id: %w", err)
 	}
 	for _, items := range l.set.stretches() {
 		if err := l.stretch(ctx, items); err != nil {

@@ -55,6 +55,9 @@ func (s *Set) readMigrations() error {
 	if err != nil {
 		return err
 	}
+	if err := checkMigrations(s.spec.Migrations, s.spec.MigrationsName, files); err != nil {
+		return err
+	}
 	for _, m := range files {
 		sum, err := hashOf(File{FS: s.spec.Migrations, Path: m.Path, Name: path.Join(s.spec.MigrationsName, m.Path)})
 		if err != nil {
@@ -73,6 +76,9 @@ type Migration struct {
 
 // migrationFiles lists the migrations of a directory, oldest first.
 func migrationFiles(fsys fs.FS, name string) ([]Migration, error) {
+	if err := refuseGo(fsys, name); err != nil {
+		return nil, err
+	}
 	paths, err := fs.Glob(fsys, "*.sql")
 	if err != nil {
 		return nil, err
@@ -279,7 +285,8 @@ type Schema struct {
 }
 
 // ReadSchema tells a database's version and which migrations of fsys it does
-// not have. It changes nothing.
+// not have. It changes nothing. A migration that goose could not read is
+// ErrPreflight.
 func ReadSchema(ctx context.Context, conn *pgx.Conn, fsys fs.FS, name string) (*Schema, error) {
 	files, err := migrationFiles(fsys, name)
 	if err != nil {
@@ -297,6 +304,9 @@ func ReadSchema(ctx context.Context, conn *pgx.Conn, fsys fs.FS, name string) (*
 		if !applied[m.Version] {
 			s.Pending = append(s.Pending, m)
 		}
+	}
+	if err := checkMigrations(fsys, name, s.Pending); err != nil {
+		return nil, err
 	}
 	return s, nil
 }

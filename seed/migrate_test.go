@@ -105,13 +105,22 @@ func TestMigrationsThatAreNone(t *testing.T) {
 		texts map[string]string
 		want  string
 	}{
-		"empty":   {map[string]string{"README": ""}, "db has no migrations"},
-		"no name": {map[string]string{"first.sql": ""}, "db/first.sql: has no version"},
-		"twice":   {map[string]string{"1_a.sql": "", "01_b.sql": ""}, "have the same version 1"},
+		"empty":                   {map[string]string{"README": ""}, "db has no migrations"},
+		"no name":                 {map[string]string{"first.sql": ""}, "db/first.sql: has no version"},
+		"twice":                   {map[string]string{"1_a.sql": "", "01_b.sql": ""}, "have the same version 1"},
+		"without annotations":     {map[string]string{"1_a.sql": "-- +goose Up\nSELECT 1;\n", "2_b.sql": "CREATE TABLE a (id int);\n"}, "db/2_b.sql: has no annotation"},
+		"an unfinished statement": {map[string]string{"1_a.sql": "-- +goose Up\n\n-- +goose StatementBegin\nSELECT 1;\n-- +goose Down\nSELECT 2;\n"}, "db/1_a.sql:3: the `-- +goose StatementBegin` here"},
+		"no semicolon":            {map[string]string{"1_a.sql": "-- +goose Up\nSELECT 1\n"}, "db/1_a.sql: goose cannot read it: "},
+		"a wrong way down":        {map[string]string{"1_a.sql": "-- +goose Up\nSELECT 1;\n-- +goose Down\nSELECT 2\n"}, "db/1_a.sql: goose cannot read it: "},
+		"an unknown annotation":   {map[string]string{"1_a.sql": "-- +goose Up\n-- +goose Sideways\nSELECT 1;\n"}, "db/1_a.sql: goose cannot read it: "},
+		"Go":                      {map[string]string{"1_a.sql": "-- +goose Up\nSELECT 1;\n", "2_b.go": "package db", "help.go": "", "3_c_test.go": ""}, "db/2_b.go: is a migration in Go"},
 	} {
 		_, err := seed.Read(seed.Spec{Migrations: files(c.texts), MigrationsName: "db"})
 		if err == nil || !strings.Contains(err.Error(), c.want) || !errors.Is(err, envdb.ErrPreflight) {
 			t.Errorf("%s: %v, want %s", name, err, c.want)
+		}
+		if state, next := envdb.Advice(err); state != "nothing was changed" || next == "" {
+			t.Errorf("%s: state %q, next %q", name, state, next)
 		}
 	}
 }

@@ -22,12 +22,14 @@ type File = fixture.Source
 type Spec struct {
 	// Migrations is a directory of goose migrations in SQL, MigrationsName its
 	// name for people; or Command is run by the shell in CommandDir and ended
-	// after CommandTimeout (0 is never). CommandFiles are what the command is
-	// known to read; they stand in the digest.
+	// after CommandTimeout (0 is never). CommandPlace is where people can run it,
+	// if not in CommandDir. CommandFiles are what the command is known to read;
+	// they stand in the digest.
 	Migrations     fs.FS
 	MigrationsName string
 	Command        string
 	CommandDir     string
+	CommandPlace   string
 	CommandTimeout time.Duration
 	CommandFiles   []File
 

@@ -47,9 +47,10 @@ func newEnvURLCommand(a *app) *cobra.Command {
 	return &cobra.Command{
 		Use:   "url ENV[@VERSION]",
 		Short: "Print a connection string for scripts, with its password",
-		Long: `Print a connection string for scripts, with its password. With @VERSION (a name
-from "envdb versions ENV") it leads to that version, also a dark one.`,
-		Example: "  psql \"$(envdb env url prod-copy)\"",
+		Long: `Print a connection string for scripts, with its password. With @VERSION (a name,
+an id or a state of "envdb versions ENV") it leads to that version, also a dark
+one; not to a baseline or a spare, which nobody can connect to.`,
+		Example: "  psql \"$(envdb env url prod-copy)\"\n  psql \"$(envdb env url prod-copy@previous)\"",
 		Args:    arguments("ENV[@VERSION]"),
 		RunE: func(c *cobra.Command, args []string) error {
 			name, version, _ := strings.Cut(args[0], "@")

@@ -2,6 +2,7 @@ package main
 
 import (
 	"bytes"
+	"encoding/json"
 	"flag"
 	"os"
 	"path/filepath"
@@ -52,6 +53,21 @@ func TestHelpTexts(t *testing.T) {
 			t.Errorf("%v: exit code %d, stderr %q", args, code, stderr)
 		}
 		golden(t, file, stdout)
+	}
+}
+
+func TestHelpAsJSON(t *testing.T) {
+	t.Parallel()
+	for want, args := range map[string][]string{
+		"envdb back":   {"help", "back", "-o", "json"},
+		"envdb mirror": {"mirror", "--help", "-o", "json"},
+		"envdb":        {"-o", "json"},
+	} {
+		stdout, stderr, code := execute(t, args...)
+		var help struct{ Command, Help string }
+		if err := json.Unmarshal([]byte(stdout), &help); err != nil || code != 0 || stderr != "" || help.Command != want || help.Help == "" {
+			t.Errorf("%v: %d, %v, %q: %q", args, code, err, stderr, stdout)
+		}
 	}
 }
 

@@ -7,6 +7,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/envdb/envdb"
+	"github.com/envdb/envdb/internal/console"
 )
 
 // app is what the commands share: the streams and the global flags.
@@ -74,6 +75,7 @@ In an emergency: envdb help back`,
 	root.AddCommand(newVersionCommand(a), newBackTopic())
 	root.SetHelpTemplate(root.HelpTemplate() + exitCodes + "\n")
 	root.SetUsageTemplate(strings.ReplaceAll(root.UsageTemplate(), "{{rpad .CommandPath .CommandPathPadding}} {{.Short}}", "envdb help {{.Name}}  {{.Short}}"))
+	root.SetHelpFunc(a.help(root.HelpFunc()))
 	root.SetHelpCommand(newHelpCommand())
 	root.InitDefaultCompletionCmd()
 	for _, c := range root.Commands() {
@@ -82,6 +84,29 @@ In an emergency: envdb help back`,
 		}
 	}
 	return root
+}
+
+// helpText is the help of a command or a topic for who asked for JSON.
+type helpText struct {
+	Command string `json:"command"`
+	Help    string `json:"help"`
+}
+
+// help shows help as text shows it, or as JSON.
+func (a *app) help(text func(*cobra.Command, []string)) func(*cobra.Command, []string) {
+	return func(c *cobra.Command, args []string) {
+		if a.output != "json" {
+			text(c, args)
+			return
+		}
+		var b strings.Builder
+		c.SetOut(&b)
+		text(c, args)
+		c.SetOut(nil)
+		if err := console.JSON(a.stdout, helpText{c.CommandPath(), b.String()}); err != nil {
+			c.PrintErrln(err)
+		}
+	}
 }
 
 // newHelpCommand shows the help of a command or a topic, and refuses a word

@@ -49,7 +49,7 @@ func (v value) accessMode() AccessMode {
 
 // checkAccess records an access in what envdb grants nothing in.
 func (d *declaration) checkAccess() {
-	if d.Access.Declared() && d.Protected() {
+	if d.Access.Declared() && d.saysProtected() {
 		d.access.fault("%s is protected (tier %s): envdb grants and revokes nothing there", d.Name, d.Tier)
 	}
 }

@@ -206,7 +206,19 @@ func (c *Config) jobs(d *declaration) int {
 	return c.Jobs
 }
 
+// unknown says that there is no environment of that name, and if none could
+// have it, why.
 func (c *Config) unknown(name string) error {
+	if err := envdb.CheckName(name); err != nil {
+		_, next := envdb.Advice(err)
+		return envdb.Fail(envdb.ErrNotFound, "there is no environment %q: %v", name, err).WithNext("%s", next)
+	}
+	for _, d := range c.patterns {
+		if name == strings.Replace(d.Name, "*", "", 1) {
+			return envdb.Fail(envdb.ErrNotFound, "there is no environment %q: nothing is in the place of the star of %s", name, d.Name).
+				WithNext("name it like %s", strings.Replace(d.Name, "*", "feature-x", 1))
+		}
+	}
 	names := c.Names()
 	next := fmt.Sprintf("%s has %s", filepath.Base(c.Path), strings.Join(keysOf(c.declarations()), ", "))
 	if near := nearest(name, names); near != "" {

@@ -431,6 +431,10 @@ func TestReadScripts(t *testing.T) {
 			t.Errorf("%s: %v", name, err)
 		}
 	}
+	write(t, filepath.Join(dir, "commit.sql"), "SELECT 1;\n  commit; DELETE FROM authors")
+	if _, err := config.ReadScripts([]string{filepath.Join(dir, "commit.sql")}); !errors.Is(err, envdb.ErrMisuse) || !strings.Contains(err.Error(), "commit.sql:2:3: COMMIT") {
+		t.Errorf("a script that ends its transaction: %v", err)
+	}
 }
 
 // No file makes the reader panic or loop.

@@ -285,6 +285,11 @@ func (t text) held(get lookup) (string, error) {
 	return t.resolve(get)
 }
 
+// saysProtected reports whether the file makes the environment a protected one.
+// One whose tier is missing or misspelt is treated as protected too, but that is
+// the one fault to be told of.
+func (d *declaration) saysProtected() bool { return d.Tier.Known() && d.Protected() }
+
 // checkMirror records what is wrong between an environment and its source.
 func (d *declaration) checkMirror(all []*declaration) {
 	if own := d.Migrations(); d.Mirror.Migrate && own.Directory == "" && own.Command == "" {
@@ -303,7 +308,7 @@ func (d *declaration) checkMirror(all []*declaration) {
 			hint = fmt.Sprintf("did you mean %q?", near)
 		}
 		d.from.hint(hint, "there is no environment %q", d.Mirror.From)
-	case d.Protected():
+	case d.saysProtected():
 		d.from.fault("%s is protected (tier %s): nothing is mirrored into it", d.Name, d.Tier)
 	}
 }

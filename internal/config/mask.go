@@ -205,6 +205,9 @@ func (v value) days() int {
 	return days
 }
 
+// optionalMark ends the path of a place that no document needs to have.
+const optionalMark = "?"
+
 // pathRules reads rules for places in a document.
 func (v value) pathRules() []mask.PathRule {
 	var paths []mask.PathRule
@@ -213,7 +216,11 @@ func (v value) pathRules() []mask.PathRule {
 		if name == mask.ShiftDate {
 			e.fault("shift_date is for columns, not for places in documents")
 		}
-		paths = append(paths, mask.PathRule{Path: e.name, At: e.doc.where(e.at), Rule: mask.Rule{Name: name}})
+		path, optional := strings.CutSuffix(e.name, optionalMark)
+		if slices.Contains(strings.Split(path, "."), "") {
+			e.doc.fault(e.at, "write keys with one dot between them: address.street", "json: %q has an empty key", e.name)
+		}
+		paths = append(paths, mask.PathRule{Path: path, Optional: optional, At: e.doc.where(e.at), Rule: mask.Rule{Name: name}})
 	}
 	if len(paths) == 0 {
 		v.hint("write {address.street: redact}", "names no place")

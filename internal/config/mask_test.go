@@ -52,7 +52,7 @@ tables:
     born: shift_date
     joined: {shift_date: 30d}
     city: {rule: city, scan: off}
-    profile: {json: {a.b: hash, "c.*": "null"}}
+    profile: {json: {a.b: hash, "c.*?": "null"}}
     note: {sql: "left(note, 1)"}
   shop.countries: keep
   sessions: empty
@@ -79,6 +79,9 @@ large_objects: omit
 shop.countries sql/mask.yaml:11:3 keep
 public.sessions sql/mask.yaml:12:3 empty
 `
+	if paths := r.Tables[0].Columns[5].Paths; paths[0].Optional || paths[0].Path != "a.b" || !paths[1].Optional || paths[1].Path != "c.*" {
+		t.Errorf("paths: %+v", paths)
+	}
 	if b.String() != want || r.Large != mask.OmitLarge {
 		t.Errorf("large objects: %s\ngot\n%s\nwant\n%s", r.Large, b.String(), want)
 	}
@@ -105,6 +108,8 @@ func TestBadMaskRules(t *testing.T) {
 		"a rule of no days":   {"tables:\n  a: {b: {shift_date: 5h}}\n", envdb.ErrMisuse, []string{"sql/mask.yaml:2:", "number of days"}},
 		"a document's dates":  {"tables:\n  a: {b: {json: {c: shift_date}}}\n", envdb.ErrMisuse, []string{"sql/mask.yaml:2:", "shift_date is for columns"}},
 		"an empty document":   {"tables:\n  a: {b: {json: {}}}\n", envdb.ErrMisuse, []string{"names no place"}},
+		"an empty key":        {"tables:\n  a: {b: {json: {old..e: hash}}}\n", envdb.ErrMisuse, []string{"sql/mask.yaml:2:18", `"old..e" has an empty key`}},
+		"a dot at the end":    {"tables:\n  a: {b: {json: {old.: hash}}}\n", envdb.ErrMisuse, []string{`"old." has an empty key`}},
 		"large objects wrong": {"tables: {a: keep}\nlarge_objects: drop\n", envdb.ErrMisuse, []string{"sql/mask.yaml:2:16"}},
 	} {
 		t.Run(name, func(t *testing.T) {

@@ -10,6 +10,7 @@ import (
 	"github.com/envdb/envdb"
 	"github.com/envdb/envdb/backup"
 	"github.com/envdb/envdb/schedule"
+	"github.com/envdb/envdb/seed/statement"
 )
 
 // Backup says how and when an environment is backed up.
@@ -186,7 +187,8 @@ type Script struct {
 	SQL  string
 }
 
-// ReadScripts reads SQL files. A missing one is ErrPreflight.
+// ReadScripts reads SQL files, each of which is run in one transaction. A
+// missing one is ErrPreflight, one that begins or ends transactions ErrMisuse.
 func ReadScripts(paths []string) ([]Script, error) {
 	scripts := make([]Script, 0, len(paths))
 	for _, path := range paths {
@@ -199,7 +201,23 @@ func ReadScripts(paths []string) ([]Script, error) {
 			return nil, envdb.Fail(envdb.ErrPreflight, "the SQL file %s is empty", path).
 				WithState("nothing was changed").WithNext("write statements into it, or remove it from the configuration")
 		}
-		scripts = append(scripts, Script{Path: path, SQL: string(content)})
+		script := Script{Path: path, SQL: string(content)}
+		if err := script.inOneTransaction(); err != nil {
+			return nil, err
+		}
+		scripts = append(scripts, script)
 	}
 	return scripts, nil
+}
+
+// inOneTransaction fails for a script that begins or ends a transaction: it
+// would leave the one that it is run in, and with it what that takes back.
+func (s Script) inOneTransaction() error {
+	st, found := statement.Transaction(s.SQL)
+	if !found {
+		return nil
+	}
+	line, column := statement.Place(s.SQL, st.Offset)
+	return envdb.Fail(envdb.ErrMisuse, "%s:%d:%d: %s: the file is run in one transaction, which it may not end or begin", s.Path, line, column, st.Words[0]).
+		WithState("nothing was changed").WithNext("remove the statement")
 }

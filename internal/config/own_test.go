@@ -81,10 +81,10 @@ func TestRemapIsResolved(t *testing.T) {
 		Servers: []config.RemapServer{{Name: "legacy", Options: []config.RemapOption{{Name: "host", Value: "sandbox"}, {Name: "password", Value: "it's ${x}"}},
 			Mapping: []config.RemapOption{{Name: "user", Value: "app"}, {Name: "password", Value: "from a file"}}}},
 		Rows: []config.RemapRows{
-			{Entry: "environments.qa.mirror.remap.rows[0]", Table: config.TableName{Name: "settings"}, Where: "a = 1", AtLeast: 1, Set: []config.RemapColumn{
+			{Entry: "envdb.yaml:14:13: environments.qa.mirror.remap.rows[0]", Table: config.TableName{Name: "settings"}, Where: "a = 1", AtLeast: 1, Set: []config.RemapColumn{
 				{Name: "value", Value: "lower('X')"}, {Name: "token", Value: "it's ${x}", Literal: true}, {Name: "key", Value: "from a file", Literal: true},
 			}},
-			{Entry: "environments.qa.mirror.remap.rows[1]", Table: config.TableName{Schema: "s", Name: "t"}, Set: []config.RemapColumn{{Name: "v", Value: "1"}}},
+			{Entry: "envdb.yaml:15:13: environments.qa.mirror.remap.rows[1]", Table: config.TableName{Schema: "s", Name: "t"}, Set: []config.RemapColumn{{Name: "v", Value: "1"}}},
 		},
 		MustNotContain: []string{"live"},
 	}

@@ -93,6 +93,14 @@ func TestNamesOfNoPattern(t *testing.T) {
 			t.Errorf("%q is %+v, %v", name, env, err)
 		}
 	}
+	for name, want := range map[string]string{
+		"test-":    `there is no environment "test-": nothing is in the place of the star of test-*`,
+		"test-a/b": `there is no environment "test-a/b": name "test-a/b" holds '/'`,
+	} {
+		if _, err := c.Environment(name); err == nil || err.Error() != want {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
 	_, err := c.Environment("tst-x")
 	if _, next := envdb.Advice(err); !strings.Contains(next, "test-*") {
 		t.Errorf("next: %s", next)

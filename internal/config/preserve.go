@@ -22,6 +22,8 @@ func (n TableName) String() string {
 // Preserve is a table whose rows belong to the environment: a mirror keeps
 // those of the version that was live before it.
 type Preserve struct {
+	// Entry names the entry of the file for people, with its place.
+	Entry string
 	Table TableName
 	// Where is a condition in SQL, or empty for all rows.
 	Where string
@@ -43,6 +45,7 @@ func (v value) preserved() []Preserve {
 }
 
 func (v value) preserve() (p Preserve) {
+	p.Entry = v.placed()
 	if v.kind() != "a mapping" {
 		p.Table = v.table()
 		return p
@@ -54,6 +57,9 @@ func (v value) preserve() (p Preserve) {
 	v.require(seen, "table")
 	return p
 }
+
+// placed is the value's path behind its place in the file.
+func (v value) placed() string { return v.doc.where(v.at()) + ": " + v.path }
 
 // table reads the name of a table, with or without its schema.
 func (v value) table() TableName {

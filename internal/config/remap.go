@@ -35,7 +35,7 @@ type RemapOption struct{ Name, Value string }
 
 // RemapRows is an UPDATE of a table.
 type RemapRows struct {
-	// Entry names the entry of the file for people.
+	// Entry names the entry of the file for people, with its place.
 	Entry string
 	Table TableName
 	Set   []RemapColumn
@@ -119,7 +119,7 @@ func (e entry) option() namedText {
 
 func (d *declaration) readRemapRows(v value) {
 	for _, item := range v.list() {
-		rows := rowsDeclaration{RemapRows: RemapRows{Entry: item.path, AtLeast: 1}}
+		rows := rowsDeclaration{RemapRows: RemapRows{Entry: item.placed(), AtLeast: 1}}
 		seen := item.object(fields{
 			"table":    func(v value) { rows.Table = v.table() },
 			"set":      func(v value) { rows.set = v.assignments() },

@@ -130,7 +130,7 @@ func (d *declaration) readSeed(v value) {
 
 // checkSeed records a seed of what is never seeded.
 func (d *declaration) checkSeed() {
-	if d.Seed.Declared() && d.Protected() {
+	if d.Seed.Declared() && d.saysProtected() {
 		d.seed.fault("%s is protected (tier %s): it is never seeded", d.Name, d.Tier)
 	}
 }

@@ -123,6 +123,11 @@ func (v value) unknown(e entry, known fields) (meant string) {
 		v.doc.fault(e.at, "remove it", "%s: this version of envdb has no %s", e.path, what)
 		return ""
 	}
+	if key, moved := elsewhere[e.schema]; moved {
+		section, below, _ := strings.Cut(key, ".")
+		v.doc.fault(e.at, fmt.Sprintf("write it below %s: %[1]s: {%s: …}", section, below), "%s: the key is %s", e.path, key)
+		return ""
+	}
 	names := slices.Sorted(maps.Keys(known))
 	meant = nearest(e.name, names)
 	hint := ""

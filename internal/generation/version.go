@@ -58,6 +58,9 @@ const listSQL = `
 	       pg_has_role('pg_read_all_stats', 'USAGE') OR coalesce(has_database_privilege(d.oid, 'CONNECT'), false)
 	FROM pg_database d WHERE d.datname NOT IN ('template0', 'template1')`
 
+// Closed reports whether the server lets nobody connect to the version.
+func (v Version) Closed() bool { return v.closed || v.Broken }
+
 // List returns the versions of the environment: live first, then the dark
 // ones, then the previous ones with the newest first, then what was moved
 // aside, then the baseline and the spares. It also returns databases that are

@@ -88,7 +88,7 @@ func (d *loader) createLargeObjects(ctx context.Context, s *session) error {
 
 // fillLargeObjects writes a run of chunks of pages.
 func (d *loader) fillLargeObjects(ctx context.Context, s *session, refs []backup.Ref) error {
-	w := &pageWriter{s: s, pageSize: int64(d.cat.LargeObjects.PageSize), batch: &pgx.Batch{}}
+	w := &pageWriter{s: s, backup: d.reader.String(), pageSize: int64(d.cat.LargeObjects.PageSize), batch: &pgx.Batch{}}
 	var buf []byte
 	for _, ref := range refs {
 		data, err := d.reader.Fetch(ctx, ref, buf)
@@ -109,6 +109,7 @@ func (d *loader) fillLargeObjects(ctx context.Context, s *session, refs []backup
 // missing reads as zeros, as it did on the source.
 type pageWriter struct {
 	s        *session
+	backup   string // as people type it
 	pageSize int64
 	batch    *pgx.Batch
 
@@ -123,8 +124,7 @@ func (w *pageWriter) chunk(ctx context.Context, rows []byte) error {
 	for len(rows) > 0 {
 		object, page, data, rest, ok := nextPage(rows)
 		if !ok {
-			return envdb.Fail(envdb.ErrVerification, "the backup's large objects do not parse").
-				WithNext("run `envdb verify --read-data` on the environment, and use another backup")
+			return envdb.Fail(envdb.ErrVerification, "the backup's large objects do not parse").WithNext("%s", another(w.backup))
 		}
 		if err := w.page(ctx, object, int64(page)*w.pageSize, data); err != nil {
 			return err

@@ -19,6 +19,8 @@ type Expect struct {
 	// Loaded is what Load returned: what it mapped, left out and ran. Nil
 	// means a whole, raw copy.
 	Loaded *Loaded
+	// Backup is what it was loaded from, as people type it: ENV@ID.
+	Backup string
 	// Jobs is how many sessions count rows; 0 means 4.
 	Jobs int
 }
@@ -163,7 +165,7 @@ func (c *checker) verdict() error {
 	}
 	return envdb.Fail(envdb.ErrVerification, "the database differs from the backup in %d places: %s", len(all), firstOf(all, named)).
 		WithState("the database was loaded and is not live").
-		WithNext("if the source was as it should be, run `envdb verify --read-data`; if an extension or the server's version explains it, please report it")
+		WithNext("if the source was as it should be, run `envdb verify %s --read-data`; if an extension or the server's version explains it, please report it", c.expect.Backup)
 }
 
 // sort puts a difference where it belongs.

@@ -70,7 +70,7 @@ func (c *checker) countings() []counting {
 			continue // of an extension's table the backup holds some rows only
 		}
 		m := c.expect.Loaded.masks()
-		t = m.routed(t)
+		t = m.countedIn(t)
 		if m.empties(t) {
 			t.Rows = 0
 		}

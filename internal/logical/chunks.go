@@ -34,6 +34,13 @@ type ChunkReader interface {
 	// FetchRun returns the verified contents of a run of [backup.Runs], joined,
 	// in buf if it is large enough.
 	FetchRun(ctx context.Context, run []backup.Ref, buf []byte) ([]byte, error)
+	// String returns the backup as people type it: ENV@ID.
+	String() string
+}
+
+// another is what to do about a backup that is not what it should be.
+func another(backup string) string {
+	return fmt.Sprintf("run `envdb verify %s --read-data`, and use another backup", backup)
 }
 
 // ReadCatalogue reads the catalogue of a backup.
@@ -41,7 +48,7 @@ func ReadCatalogue(ctx context.Context, r ChunkReader) (*Catalogue, error) {
 	refs := r.Chunks(PartCatalogue)
 	if len(refs) == 0 {
 		return nil, envdb.Fail(envdb.ErrVerification, "the backup has no catalogue").
-			WithNext("run `envdb verify` on the environment, and use another backup")
+			WithNext("%s", another(r.String()))
 	}
 	var text bytes.Buffer
 	for _, ref := range refs {
@@ -54,7 +61,7 @@ func ReadCatalogue(ctx context.Context, r ChunkReader) (*Catalogue, error) {
 	var c Catalogue
 	if err := json.Unmarshal(text.Bytes(), &c); err != nil {
 		return nil, envdb.Fail(envdb.ErrVerification, "the backup's catalogue does not parse: %w", err).
-			WithNext("run `envdb verify` on the environment, and use another backup")
+			WithNext("%s", another(r.String()))
 	}
 	if c.Version > catalogueVersion {
 		return nil, envdb.Fail(envdb.ErrPreflight, "the backup's catalogue has version %d, and this envdb knows %d", c.Version, catalogueVersion).

@@ -128,6 +128,9 @@ func Load(ctx context.Context, l Loading, r ChunkReader, cat *Catalogue) (*Loade
 	if err := d.build(ctx); err != nil {
 		return nil, d.failed(ctx, err, "the database is half built; discard it")
 	}
+	if err := d.refuseUnreached(); err != nil {
+		return nil, d.failed(ctx, err, "the database is loaded and is not live; discard it")
+	}
 	loaded := d.record.loaded(&d.copied)
 	loaded.Masked = d.masked()
 	return loaded, nil
@@ -212,7 +215,7 @@ func readArchive(ctx context.Context, r ChunkReader) (*archive.Archive, error) {
 	refs := r.Chunks(PartArchive)
 	if len(refs) == 0 {
 		return nil, envdb.Fail(envdb.ErrVerification, "the backup has no schema").
-			WithNext("run `envdb verify` on the environment, and use another backup")
+			WithNext("%s", another(r.String()))
 	}
 	in := &chunkStream{ctx: ctx, reader: r, runs: backup.Runs(refs, runMost)}
 	defer func() { _ = in.finish() }() // Read and Copy have returned its error

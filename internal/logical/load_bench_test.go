@@ -14,6 +14,8 @@ type oneChunk []byte
 
 func (oneChunk) Chunks(string) []backup.Ref { return make([]backup.Ref, 8) }
 
+func (oneChunk) String() string { return "prod@20261120-140500" }
+
 func (c oneChunk) Fetch(_ context.Context, _ backup.Ref, buf []byte) ([]byte, error) {
 	return append(buf[:0], c...), nil
 }

@@ -159,7 +159,7 @@ func (d *loader) copyTo(ctx context.Context, s *session, t Table, refs []backup.
 	want := rowsIn(refs)
 	if tag.RowsAffected() != want {
 		return envdb.Fail(envdb.ErrVerification, "load %s: the backup holds %d rows and the server took %d", t.title(), want, tag.RowsAffected()).
-			WithNext("run `envdb verify --read-data` on the environment, and use another backup")
+			WithNext("%s", another(d.reader.String()))
 	}
 	d.copied.rows.Add(want)
 	return nil

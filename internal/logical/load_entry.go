@@ -147,9 +147,12 @@ func entryError(e archive.Entry, err error) error {
 
 // stepError explains an error of the server and adds its SQLSTATE.
 func stepError(what string, err error) error {
-	explained := postgres.Explain(err, what)
 	pgErr, problem := new(pgconn.PgError), new(envdb.Problem)
-	if errors.As(err, &pgErr) && errors.As(explained, &problem) && problem.Err != nil {
+	if errors.As(err, &problem) {
+		return err // it was explained where it happened
+	}
+	explained := postgres.Explain(err, what)
+	if errors.As(err, &pgErr) && errors.As(explained, &problem) {
 		problem.Text += " (SQLSTATE " + pgErr.Code + ")"
 	}
 	return explained

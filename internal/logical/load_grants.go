@@ -8,6 +8,7 @@ import (
 	"github.com/envdb/envdb"
 	"github.com/envdb/envdb/internal/logical/archive"
 	"github.com/envdb/envdb/internal/postgres"
+	"github.com/envdb/envdb/seed/statement"
 )
 
 // grant restores privileges and default privileges.
@@ -27,7 +28,7 @@ func (d *loader) grant(ctx context.Context, s *session) error {
 func (d *loader) grantStatements(e archive.Entry) []string {
 	var out []string
 	acting := false
-	for _, sql := range archive.Statements(e.Definition) {
+	for _, sql := range statement.Texts(e.Definition) {
 		g := parseGrant(sql)
 		switch {
 		case g.grantor != "":
@@ -81,7 +82,7 @@ type grantee struct {
 // parseGrant reads a statement as buildACLCommands of pg_dump writes it, with
 // one role at its end.
 func parseGrant(sql string) grantee {
-	tokens := archive.Tokens(sql)
+	tokens := statement.Tokens(sql)
 	var g grantee
 	if len(tokens) < 3 {
 		return g
@@ -106,7 +107,7 @@ func parseGrant(sql string) grantee {
 }
 
 // roleName reads a role that stands as an identifier or as a literal.
-func roleName(t archive.Token) string {
+func roleName(t statement.Token) string {
 	if strings.HasPrefix(t.Text, "'") {
 		return strings.ReplaceAll(strings.Trim(t.Text, "'"), "''", "'")
 	}
@@ -116,7 +117,7 @@ func roleName(t archive.Token) string {
 // policyStatements returns a policy for those of its roles that the target
 // has. One that would be left with none is not in the plan.
 func (d *loader) policyStatements(e archive.Entry) []string {
-	names := policyRoles(archive.Tokens(e.Definition))
+	names := policyRoles(statement.Tokens(e.Definition))
 	if len(names) == 0 {
 		return []string{e.SQL()}
 	}
@@ -133,7 +134,7 @@ func (d *loader) policyStatements(e archive.Entry) []string {
 }
 
 // policyRoles returns the roles of a CREATE POLICY; none means everyone.
-func policyRoles(tokens []archive.Token) []archive.Token {
+func policyRoles(tokens []statement.Token) []statement.Token {
 	for i, t := range tokens {
 		if t.Is("USING") || t.Is("CHECK") {
 			break
@@ -141,7 +142,7 @@ func policyRoles(tokens []archive.Token) []archive.Token {
 		if !t.Is("TO") {
 			continue
 		}
-		var names []archive.Token
+		var names []statement.Token
 		for i++; i < len(tokens); i += 2 {
 			names = append(names, tokens[i])
 			if i+1 == len(tokens) || tokens[i+1].Text != "," {
@@ -154,7 +155,7 @@ func policyRoles(tokens []archive.Token) []archive.Token {
 }
 
 // mappedUser returns the role of a CREATE USER MAPPING.
-func mappedUser(tokens []archive.Token) []archive.Token {
+func mappedUser(tokens []statement.Token) []statement.Token {
 	if len(tokens) > 4 && tokens[3].Is("FOR") {
 		return tokens[4:5]
 	}

@@ -6,6 +6,7 @@ import (
 	"slices"
 
 	"github.com/envdb/envdb/internal/logical/archive"
+	"github.com/envdb/envdb/seed/statement"
 )
 
 // step is a piece of work that a session can do on its own once others are
@@ -133,7 +134,7 @@ func (g *graph) rowsOf(id int) []*step {
 // bears company; a constraint on a table that is nobody's parent needs that
 // table alone; everything else gets the whole tree.
 func (g *graph) lockKeys(e archive.Entry) []lock {
-	plain := len(archive.Statements(e.Definition)) == 1 // more statements take more locks
+	plain := len(statement.Texts(e.Definition)) == 1 // more statements take more locks
 	var locks []lock
 	for _, id := range e.DependsOn {
 		if !g.tables.is[id] {

@@ -7,6 +7,7 @@ import (
 
 	"github.com/envdb/envdb"
 	"github.com/envdb/envdb/internal/logical/archive"
+	"github.com/envdb/envdb/seed/statement"
 )
 
 // stage is when an entry of the archive is restored.
@@ -206,12 +207,12 @@ func (d *loader) lacksPower(e archive.Entry) string {
 // lacksRoles says why an object is left out that speaks of roles alone that
 // the target lacks.
 func (d *loader) lacksRoles(e archive.Entry) string {
-	var names []archive.Token
+	var names []statement.Token
 	switch e.Type {
 	case "POLICY":
-		names = policyRoles(archive.Tokens(e.Definition))
+		names = policyRoles(statement.Tokens(e.Definition))
 	case "USER MAPPING":
-		names = mappedUser(archive.Tokens(e.Definition))
+		names = mappedUser(statement.Tokens(e.Definition))
 	}
 	if len(names) == 0 || slices.ContainsFunc(names, d.willExist) {
 		return ""
@@ -221,7 +222,7 @@ func (d *loader) lacksRoles(e archive.Entry) string {
 
 // willExist reports whether the target has a role by the time that it is
 // needed.
-func (d *loader) willExist(t archive.Token) bool {
+func (d *loader) willExist(t statement.Token) bool {
 	return t.Is(publicRole) || d.roles.exists[t.Name()] || d.Roles == RolesCreate
 }
 

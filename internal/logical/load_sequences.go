@@ -40,7 +40,7 @@ func (d *loader) setSequences(ctx context.Context, s *session, batch []Sequence)
 	}
 	if done != len(batch) && len(d.SkipExtensions) == 0 {
 		return envdb.Fail(envdb.ErrVerification, "%d of %d sequences are not in the backup's schema", len(batch)-done, len(batch)).
-			WithNext("run `envdb verify` on the environment, and use another backup")
+			WithNext("%s", another(d.reader.String()))
 	}
 	return nil
 }

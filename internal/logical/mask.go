@@ -30,6 +30,9 @@ type masks struct {
 	// moved are the partitions whose rows may belong into others once they are
 	// masked, with the roots through which they are loaded.
 	moved map[Name]Name
+	// trees are the partitions of the roots in moved, with their roots: rows of
+	// one partition may come to lie in another that has no rule itself.
+	trees map[Name]Name
 }
 
 // Masked is what a load masked.
@@ -60,7 +63,7 @@ func (d *loader) planMasking(ctx context.Context, s *session) error {
 		return err
 	}
 	d.masks = &masks{plan: plan, samples: mask.NewSamples(), maskers: map[Name]*mask.Masker{}}
-	if d.masks.moved, err = movedBy(ctx, s, plan); err != nil {
+	if d.masks.moved, d.masks.trees, err = movedBy(ctx, s, plan); err != nil {
 		return err
 	}
 	for _, t := range d.cat.Tables {
@@ -118,6 +121,18 @@ func (m *masks) routed(t Table) Table {
 	return t
 }
 
+// countedIn returns the table as its rows are counted: with all partitions of
+// its root, if rows may move between any of them.
+func (m *masks) countedIn(t Table) Table {
+	if m == nil {
+		return t
+	}
+	if root, ok := m.trees[Name{t.Schema, t.Name}]; ok {
+		t.LoadInto = &root
+	}
+	return t
+}
+
 func (t Table) columnNames() []string {
 	names := make([]string, len(t.Columns))
 	for i, c := range t.Columns {
@@ -141,27 +156,35 @@ const keysQuery = `
 	JOIN pg_catalog.pg_class AS r ON r.oid = t.root JOIN pg_catalog.pg_namespace AS rn ON rn.oid = r.relnamespace
 	WHERE t.relid <> t.root`
 
-// movedBy returns the partitions whose rows the plan may move.
-func movedBy(ctx context.Context, s *session, plan *mask.Plan) (map[Name]Name, error) {
+// movedBy returns the partitions whose rows the plan may move, and all
+// partitions into which it may move rows; both with their roots.
+func movedBy(ctx context.Context, s *session, plan *mask.Plan) (moved, trees map[Name]Name, err error) {
 	type row struct {
 		Schema, Name, RootSchema, Root string
 		Keys                           []string
 	}
 	rows, err := query[row](ctx, s.conn, keysQuery)
 	if err != nil {
-		return nil, stepError("read the keys of partitions", err)
+		return nil, nil, stepError("read the keys of partitions", err)
 	}
-	moved := map[Name]Name{}
+	moved, trees = map[Name]Name{}, map[Name]Name{}
+	mixed := map[Name]bool{} // roots
 	for _, r := range rows {
 		p := plan.Table(mask.Name{Schema: r.Schema, Name: r.Name})
 		if p == nil {
 			continue
 		}
 		if slices.Contains(r.Keys, "") || slices.ContainsFunc(p.Columns, func(c *mask.Column) bool { return slices.Contains(r.Keys, c.Name) }) {
-			moved[Name{r.Schema, r.Name}] = Name{r.RootSchema, r.Root}
+			root := Name{r.RootSchema, r.Root}
+			moved[Name{r.Schema, r.Name}], mixed[root] = root, true
 		}
 	}
-	return moved, nil
+	for _, r := range rows {
+		if root := (Name{r.RootSchema, r.Root}); mixed[root] {
+			trees[Name{r.Schema, r.Name}] = root
+		}
+	}
+	return moved, trees, nil
 }
 
 // tryExpressions has the server read the expressions of a table before any row
@@ -196,6 +219,20 @@ func (m *masks) maskedColumns(schema, name string) string {
 		texts = append(texts, fmt.Sprintf("%s (%s, %s)", c.Name, c.Rule.Rule, c.Rule.At))
 	}
 	return strings.Join(texts, ", ")
+}
+
+// refuseUnreached fails if a rule for a place in documents found nothing in any
+// of them: what it was written for may lie elsewhere, and was copied as it is.
+func (d *loader) refuseUnreached() error {
+	if d.masks == nil {
+		return nil
+	}
+	unreached := d.masks.plan.Unreached()
+	if len(unreached) == 0 {
+		return nil
+	}
+	return envdb.Fail(envdb.ErrVerification, "rules of the masking match nothing: %s", firstOf(unreached, named)).
+		WithNext("correct the paths in %s; one that documents need not have ends in a question mark: {newsletter?: redact}", d.Mask.Rules.File)
 }
 
 // masked returns what was masked, or nil.

@@ -111,3 +111,42 @@ func TestLoadMasks(t *testing.T) {
 		}
 	}
 }
+
+// A rule of one partition moves its rows into partitions that have none, and
+// rows from elsewhere may come into one that is kept.
+func TestPartitionsWithRulesOfTheirOwn(t *testing.T) {
+	t.Parallel()
+	s := pgtest.Start(t)
+	m, cat := takenFrom(t, s, loadSource(t, s, `
+CREATE TABLE hashed (id text, v int) PARTITION BY HASH (id);
+CREATE TABLE hashed_0 PARTITION OF hashed FOR VALUES WITH (MODULUS 2, REMAINDER 0);
+CREATE TABLE hashed_1 PARTITION OF hashed FOR VALUES WITH (MODULUS 2, REMAINDER 1);
+INSERT INTO hashed SELECT 'some value ' || i, i FROM generate_series(1, 500) AS i;
+CREATE TABLE listed (k text, v int) PARTITION BY LIST (k);
+CREATE TABLE listed_a PARTITION OF listed FOR VALUES IN ('a');
+CREATE TABLE listed_b PARTITION OF listed FOR VALUES IN ('b');
+INSERT INTO listed SELECT CASE WHEN i % 5 = 0 THEN 'a' ELSE 'b' END, i FROM generate_series(1, 500) AS i`))
+	k, err := mask.NewKey("a secret for tests only")
+	if err != nil {
+		t.Fatal(err)
+	}
+	rules := &mask.Rules{File: "rules", Tables: []mask.TableRules{
+		ruled("hashed_0", "id=hash"),
+		ruled("listed", "k=sql CASE WHEN v % 2 = 0 THEN 'a' ELSE k END"), ruled("listed_a", "k=keep"),
+	}}
+	to, loaded := loadInto(t, s, m, cat, logical.Loading{Jobs: 2, Mask: &logical.Masking{Rules: rules, Key: k}})
+	if _, err := checkCopy(t, s, to, cat, logical.Expect{Loaded: loaded}); err != nil {
+		t.Error(err)
+	}
+	const hashed = "SELECT count(*), count(*) FILTER (WHERE id ~ '^[0-9a-f]{32}$') BETWEEN 100 AND 400, count(*) FILTER (WHERE tableoid = 'hashed_1'::regclass AND id !~ '^some') > 0 FROM hashed"
+	if got := s.QueryText(t, to, hashed); got != "500|t|t" {
+		t.Errorf("hashed: %s", got)
+	}
+	if got := s.QueryText(t, to, "SELECT count(*) FROM listed_a UNION ALL SELECT count(*) FROM listed_b"); got != "300\n200" {
+		t.Errorf("listed: %s", got)
+	}
+	s.Exec(t, to, "DELETE FROM listed_a WHERE v = 2")
+	if _, err := checkCopy(t, s, to, cat, logical.Expect{Loaded: loaded}); err == nil || !strings.Contains(err.Error(), "listed: 499 rows, 500 in the backup") {
+		t.Errorf("a row that is lost: %v", err)
+	}
+}

@@ -6,6 +6,7 @@ import (
 
 	"github.com/envdb/envdb/internal/logical/archive"
 	"github.com/envdb/envdb/internal/postgres"
+	"github.com/envdb/envdb/seed/statement"
 )
 
 // Neutralisation makes a copy harmless before anyone can connect to it:
@@ -64,11 +65,11 @@ func (d *loader) subscriptionStatements(e archive.Entry) []string {
 func withoutConnection(sql string) string {
 	var out strings.Builder
 	written := 0
-	replace := func(t archive.Token, text string) {
+	replace := func(t statement.Token, text string) {
 		out.WriteString(sql[written:t.Start] + text)
 		written = t.End
 	}
-	tokens := archive.Tokens(sql)
+	tokens := statement.Tokens(sql)
 	connected := false
 	for i, t := range tokens {
 		switch {

@@ -10,6 +10,7 @@ import (
 
 	"github.com/envdb/envdb/internal/logical/archive"
 	"github.com/envdb/envdb/internal/postgres"
+	"github.com/envdb/envdb/seed/statement"
 )
 
 // What makes an option of a foreign-data wrapper, a server, a foreign table or
@@ -93,8 +94,8 @@ type changedOption struct{ column, option string }
 func withoutSecretOptions(sql, literal string) (string, []changedOption) {
 	var all []changedOption
 	var kept []string
-	for _, statement := range archive.Statements(sql) {
-		text, changed := rewriteOptions(statement, literal)
+	for _, one := range statement.Texts(sql) {
+		text, changed := rewriteOptions(one, literal)
 		all = append(all, changed...)
 		if text != "" {
 			kept = append(kept, text+";")
@@ -109,7 +110,7 @@ func withoutSecretOptions(sql, literal string) (string, []changedOption) {
 // rewriteOptions is withoutSecretOptions for one statement. It returns "" for
 // an ALTER of which nothing remains.
 func rewriteOptions(sql, literal string) (string, []changedOption) {
-	tokens := archive.Tokens(sql)
+	tokens := statement.Tokens(sql)
 	isAlter := len(tokens) > 0 && tokens[0].Is("ALTER")
 	var out strings.Builder
 	var changed []changedOption
@@ -147,11 +148,11 @@ func rewriteOptions(sql, literal string) (string, []changedOption) {
 	return out.String() + sql[written:], changed
 }
 
-type option struct{ name, value archive.Token }
+type option struct{ name, value statement.Token }
 
 // optionList reads OPTIONS (name 'value', …) at the beginning of tokens, and
 // returns the index of its closing parenthesis, or 0 if it is something else.
-func optionList(tokens []archive.Token) ([]option, int) {
+func optionList(tokens []statement.Token) ([]option, int) {
 	if !tokens[0].Is("OPTIONS") || tokens[1].Text != "(" {
 		return nil, 0
 	}
@@ -193,7 +194,7 @@ func (c *checker) objectsButOptions(ctx context.Context) (CheckResult, error) {
 	result.Differences = nil
 	for _, d := range found {
 		var name []string
-		for i, t := range archive.Tokens(d.Identity) {
+		for i, t := range statement.Tokens(d.Identity) {
 			if i%2 == 0 {
 				name = append(name, t.Name())
 			}

@@ -4,14 +4,13 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"slices"
 	"strings"
-	"unicode/utf8"
 
 	"github.com/jackc/pgx/v5/pgconn"
 
 	"github.com/envdb/envdb"
-	"github.com/envdb/envdb/internal/logical/archive"
+	"github.com/envdb/envdb/internal/postgres"
+	"github.com/envdb/envdb/seed/statement"
 )
 
 // planNeutralise adds the step that neutralises the rows once they are all
@@ -83,8 +82,20 @@ func (d *loader) runFile(ctx context.Context, s *session, f SQLFile) error {
 	if err := s.exec(ctx, "BEGIN; SET LOCAL search_path = "+d.searchPath()+"; SET LOCAL check_function_bodies = on"); err != nil {
 		return stepError("neutralise with "+f.Name, err)
 	}
+	begun, err := postgres.TransactionID(ctx, s.conn)
+	if err != nil {
+		return stepError("neutralise with "+f.Name, err)
+	}
 	if err := s.exec(ctx, f.SQL); err != nil {
 		return fileError(f, err)
+	}
+	now, err := postgres.TransactionID(ctx, s.conn)
+	if err != nil {
+		return stepError("neutralise with "+f.Name, err)
+	}
+	if now != begun {
+		return envdb.Fail(envdb.ErrMisuse, "%s ended the transaction that it was run in", f.Name).
+			WithNext("remove what begins or ends a transaction from %s", f.Name)
 	}
 	if err := s.exec(ctx, "COMMIT"); err != nil {
 		return fileError(f, err)
@@ -92,23 +103,15 @@ func (d *loader) runFile(ctx context.Context, s *session, f SQLFile) error {
 	return nil
 }
 
-// transactionWords begin the statements that would end a file's transaction.
-var transactionWords = []string{"BEGIN", "START", "COMMIT", "END", "ROLLBACK", "ABORT", "PREPARE"}
-
 // refuseTransactions fails for a file that controls transactions itself.
 func refuseTransactions(f SQLFile) error {
-	for _, st := range archive.Split(f.SQL) {
-		if len(st.Words) == 0 || !slices.Contains(transactionWords, st.Words[0]) {
-			continue
-		}
-		if st.Words[0] == "PREPARE" && (len(st.Words) < 2 || st.Words[1] != "TRANSACTION") {
-			continue
-		}
-		line, column := position(f.SQL, utf8.RuneCountInString(f.SQL[:st.Offset])+1)
-		return envdb.Fail(envdb.ErrMisuse, "%s:%d:%d: %s: the file is run in one transaction, which it may not end or begin", f.Name, line, column, st.Words[0]).
-			WithNext("remove the statement from %s", f.Name)
+	st, found := statement.Transaction(f.SQL)
+	if !found {
+		return nil
 	}
-	return nil
+	line, column := statement.Place(f.SQL, st.Offset)
+	return envdb.Fail(envdb.ErrMisuse, "%s:%d:%d: %s: the file is run in one transaction, which it may not end or begin", f.Name, line, column, st.Words[0]).
+		WithNext("remove the statement from %s", f.Name)
 }
 
 // fileError says where in a file a statement failed.

@@ -45,10 +45,10 @@ func (o Own) named(out outline) (Own, error) {
 	for i, p := range o.Preserve {
 		full, err := out.find(p.Table)
 		if err != nil {
-			return o, ownError(err, "preserve")
+			return o, ownError(err, p.origin())
 		}
 		if j := slices.IndexFunc(o.Preserve[:i], func(other Preserved) bool { return other.Table == full }); j >= 0 {
-			return o, ownError(envdb.Fail(envdb.ErrPreflight, "table %s is named twice", full), "preserve")
+			return o, ownError(envdb.Fail(envdb.ErrPreflight, "table %s is named twice", full), p.origin())
 		}
 		o.Preserve[i].Table = full
 	}

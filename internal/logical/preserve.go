@@ -1,19 +1,22 @@
 package logical
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"slices"
 	"strings"
 
 	"github.com/envdb/envdb"
-	"github.com/envdb/envdb/internal/logical/archive"
 	"github.com/envdb/envdb/internal/postgres"
+	"github.com/envdb/envdb/seed/statement"
 )
 
 // Preserved is a table whose rows belong to the environment: the copy gets
 // those of the live version.
 type Preserved struct {
+	// Entry is what the configuration calls it; empty means "preserve".
+	Entry string
 	Table Name
 	// Where is a condition in SQL, which both versions are asked; the other
 	// rows come from the backup. Empty means all rows.
@@ -33,6 +36,9 @@ type PreservedRows struct {
 	// or its partitions.
 	Parts []Name `json:"parts,omitempty"`
 }
+
+// origin names the part of the configuration that an error is about.
+func (p Preserved) origin() string { return cmp.Or(p.Entry, "preserve") }
 
 // preserving is a preserved table under way.
 type preserving struct {
@@ -84,7 +90,7 @@ func (d *loader) preparePreserve() error {
 	for _, own := range d.Own.Preserve {
 		p := &preserving{Preserved: own, entry: tree.byName[own.Table]}
 		if p.parts, err = d.partsOf(p, tree); err != nil {
-			return ownError(err, "preserve")
+			return ownError(err, own.origin())
 		}
 		d.preserved = append(d.preserved, p)
 	}
@@ -224,7 +230,7 @@ func (d *loader) rowsOf(table Name) int64 {
 func (d *loader) primaryKey(p *preserving) []string {
 	for _, e := range d.plan.graph {
 		if e.Type == "CONSTRAINT" && slices.Contains(e.DependsOn, p.entry) && e.Schema == p.Table.Schema && strings.HasPrefix(e.Tag, p.Table.Name+" ") {
-			columns := keyColumns(archive.Tokens(e.Definition))
+			columns := keyColumns(statement.Tokens(e.Definition))
 			if len(columns) > 0 && !slices.ContainsFunc(columns, func(c string) bool { return !slices.Contains(p.columns, c) }) {
 				return columns
 			}
@@ -234,7 +240,7 @@ func (d *loader) primaryKey(p *preserving) []string {
 }
 
 // keyColumns reads PRIMARY KEY (column, …) in an ALTER TABLE.
-func keyColumns(tokens []archive.Token) []string {
+func keyColumns(tokens []statement.Token) []string {
 	for i := 0; i+3 < len(tokens); i++ {
 		if !tokens[i].Is("PRIMARY") || !tokens[i+1].Is("KEY") || tokens[i+2].Text != "(" {
 			continue

@@ -107,7 +107,7 @@ func pipeRows(ctx context.Context, from, to *pgx.Conn, out, in string) (int64, e
 
 // refusedRows says what to do about rows that do not fit.
 func refusedRows(p *preserving, err error) error {
-	explained := stepError("preserve "+p.title(), err)
+	explained := stepError(p.origin()+": "+p.title(), err)
 	if !hasServerCode(err) {
 		return explained
 	}

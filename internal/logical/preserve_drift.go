@@ -47,7 +47,7 @@ func (d *loader) compareTables(ctx context.Context, live, next *pgx.Conn) error 
 			return err
 		}
 		if err := before.refused(p.Table); err != nil {
-			return ownError(err, "preserve")
+			return ownError(err, p.origin())
 		}
 		after, err := readTable(ctx, next, p.Table)
 		if err != nil {
@@ -72,7 +72,7 @@ func (d *loader) compareTables(ctx context.Context, live, next *pgx.Conn) error 
 // take notes what two tables have in common, or says in what they differ.
 func (d *loader) take(p *preserving, found drifted) error {
 	if len(found.faults) > 0 {
-		return envdb.Fail(envdb.ErrPreflight, "preserve: %s is another one in the live version than in the backup: %s", p.title(), strings.Join(found.faults, "; ")).
+		return envdb.Fail(envdb.ErrPreflight, "%s: %s is another one in the live version than in the backup: %s", p.origin(), p.title(), strings.Join(found.faults, "; ")).
 			WithState("nothing was loaded").
 			WithNext("migrate the live version to the schema of the backup, mirror an older point, or remove the table from preserve; a backup of the environment keeps its rows")
 	}
@@ -173,7 +173,7 @@ func (d *loader) tryWhere(ctx context.Context, conn *pgx.Conn, p *preserving, ki
 	if err == nil {
 		return nil
 	}
-	explained := stepError(fmt.Sprintf("preserve: the where of %s, in %s", p.Table, which), err)
+	explained := stepError(fmt.Sprintf("%s: the where of %s, in %s", p.origin(), p.Table, which), err)
 	if !hasServerCode(err) {
 		return explained
 	}

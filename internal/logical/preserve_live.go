@@ -76,7 +76,7 @@ func (o Own) askLive(ctx context.Context, app string) error {
 			return err
 		}
 		if err := t.refused(p.Table); err != nil {
-			return ownError(err, "preserve")
+			return ownError(err, p.origin())
 		}
 	}
 	return nil

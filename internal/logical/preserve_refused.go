@@ -34,17 +34,17 @@ func (d *loader) refusedForPreserved(e archive.Entry, err error) error {
 	switch {
 	case p != nil && pgErr.Code == codeUnique:
 		return problem(fmt.Sprintf("widen the where of %s, so that such rows of the backup give way; or change the rows of the live version", p.Table),
-			"preserve: rows that were preserved in %s collide with rows of the backup in %s", p.title(), constraint)
+			"%s: rows that were preserved in %s collide with rows of the backup in %s", p.origin(), p.title(), constraint)
 	case p != nil && pgErr.Code == codeForeignKey:
 		return problem(fmt.Sprintf("preserve what they refer to as well, narrow the where of %s, or remove those rows from the live version", p.Table),
-			"preserve: rows that were preserved in %s refer to rows that the backup does not have: foreign key %s", p.title(), constraint)
+			"%s: rows that were preserved in %s refer to rows that the backup does not have: foreign key %s", p.origin(), p.title(), constraint)
 	case pgErr.Code != codeForeignKey:
 		return nil
 	}
 	for _, referred := range d.preserved {
 		if slices.Contains(e.DependsOn, referred.entry) {
 			return problem(fmt.Sprintf("preserve %s.%s as well, add the rows to %s of the live version, or let the backup's stay with a where", pgErr.SchemaName, pgErr.TableName, referred.Table),
-				"preserve: rows of the backup refer to rows of %s, which was preserved and does not have them: foreign key %s", referred.title(), constraint)
+				"%s: rows of the backup refer to rows of %s, which was preserved and does not have them: foreign key %s", referred.origin(), referred.title(), constraint)
 		}
 	}
 	return nil

@@ -4,7 +4,7 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/envdb/envdb/internal/logical/archive"
+	"github.com/envdb/envdb/seed/statement"
 )
 
 // What differs between the tables of two versions is allowed, noted or refused.
@@ -61,7 +61,7 @@ func TestKeyColumns(t *testing.T) {
 		`ALTER TABLE ONLY public.t ADD CONSTRAINT t_pkey PRIMARY KEY (id, valid WITHOUT OVERLAPS);`:         `"id" "valid"`,
 		`ALTER TABLE ONLY public.t ADD CONSTRAINT u UNIQUE (id);`:                                           ``,
 	} {
-		if got := strings.Join(keyColumns(archive.Tokens(sql)), " "); got != want {
+		if got := strings.Join(keyColumns(statement.Tokens(sql)), " "); got != want {
 			t.Errorf("%s: got %s, want %s", sql, got, want)
 		}
 	}

@@ -54,6 +54,8 @@ func (m *memory) Restart(context.Context) error {
 	return nil
 }
 
+func (m *memory) String() string { return "prod@20261120-140500" }
+
 func (m *memory) Chunks(part string) []backup.Ref {
 	m.mu.Lock()
 	defer m.mu.Unlock()

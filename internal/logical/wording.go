@@ -7,7 +7,7 @@ import (
 	"unicode"
 	"unicode/utf8"
 
-	"github.com/envdb/envdb/internal/logical/archive"
+	"github.com/envdb/envdb/seed/statement"
 )
 
 // PostgreSQL keeps expressions parsed and writes them out anew when asked. What
@@ -69,7 +69,7 @@ type node struct {
 }
 
 func readWording(definition string) wording {
-	p := bracketParser{tokens: joinOperators(archive.Tokens(definition)), whole: true}
+	p := bracketParser{tokens: joinOperators(statement.Tokens(definition)), whole: true}
 	nodes := p.until("")
 	w := wording{casts: map[string]bool{}, whole: p.whole}
 	w.nodes = w.plain(nodes)
@@ -95,7 +95,7 @@ func (w wording) text() string {
 
 func (n node) brackets() bool { return n.token == "(" || n.token == "[" }
 
-func (n node) is(keyword string) bool { return archive.Token{Text: n.token}.Is(keyword) }
+func (n node) is(keyword string) bool { return statement.Token{Text: n.token}.Is(keyword) }
 
 // word reports whether the node is a name or a keyword.
 func (n node) word() bool {
@@ -105,9 +105,9 @@ func (n node) word() bool {
 
 // joinOperators puts the characters of an operator together, so that a < -1 and
 // a <- 1 are not the same.
-func joinOperators(tokens []archive.Token) []archive.Token {
+func joinOperators(tokens []statement.Token) []statement.Token {
 	operator := func(s string) bool { return strings.Trim(s, "+-*/<>=~!@#%^&|`?:") == "" }
-	var out []archive.Token
+	var out []statement.Token
 	for _, t := range tokens {
 		last := len(out) - 1
 		if last >= 0 && operator(t.Text) && operator(out[last].Text) && out[last].End == t.Start {
@@ -122,7 +122,7 @@ func joinOperators(tokens []archive.Token) []archive.Token {
 
 // bracketParser makes a tree of tokens.
 type bracketParser struct {
-	tokens []archive.Token
+	tokens []statement.Token
 	at     int
 	whole  bool
 }
@@ -176,7 +176,7 @@ func (w *wording) plain(nodes []node) []node {
 }
 
 // plainWord returns the name that a node is.
-func plainWord(n node) string { return archive.Token{Text: n.token}.Name() }
+func plainWord(n node) string { return statement.Token{Text: n.token}.Name() }
 
 // unwrapped returns what brackets hold in as few brackets as mean the same. What
 // follows a word stays in brackets: it may be what a function is given.

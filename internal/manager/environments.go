@@ -3,7 +3,7 @@ package manager
 import (
 	"context"
 	"errors"
-	"slices"
+	"strings"
 	"time"
 
 	"github.com/envdb/envdb"
@@ -101,15 +101,73 @@ func (m *Manager) URL(ctx context.Context, name, version string) (*EnvironmentUR
 	if err != nil {
 		return nil, err
 	}
-	i := slices.IndexFunc(versions, func(v generation.Version) bool { return v.Name == version || v.ID == version })
-	if i < 0 {
-		return nil, envdb.Fail(envdb.ErrNotFound, "%s has no version %q", name, version).WithNext("envdb versions %s", name)
+	v, err := versionNamed(name, versions, version)
+	if err != nil {
+		return nil, err
 	}
-	url, err := postgres.WithDatabase(env.Direct(), versions[i].Name)
+	if err := reachable(env, v); err != nil {
+		return nil, err
+	}
+	url, err := postgres.WithDatabase(env.Direct(), v.Name)
 	if err != nil {
 		return nil, err
 	}
 	return &EnvironmentURL{Environment: name, URL: url.Reveal()}, nil
+}
+
+// versionNamed returns the version with a database's name or an id, or the only
+// one in a state: previous, dark.
+func versionNamed(environment string, versions []generation.Version, called string) (generation.Version, error) {
+	var found []generation.Version
+	for _, v := range versions {
+		switch {
+		case v.Name == called, v.ID != "" && v.ID == called && !v.Closed():
+			return v, nil
+		case v.ID == called && v.ID != "", string(v.State) == called:
+			found = append(found, v)
+		}
+	}
+	switch len(found) {
+	case 0:
+		return generation.Version{}, envdb.Fail(envdb.ErrNotFound, "%s has no version %q", environment, called).WithNext("envdb versions %s", environment)
+	case 1:
+		return found[0], nil
+	}
+	var names []string
+	for _, v := range found {
+		names = append(names, v.Name)
+	}
+	return generation.Version{}, envdb.Fail(envdb.ErrMisuse, "%s has %d versions %q", environment, len(found), called).
+		WithNext("name one of them: %s", strings.Join(names, ", "))
+}
+
+// reachable fails for a version that nobody can connect to.
+func reachable(env config.Environment, v generation.Version) error {
+	switch {
+	case v.State == envdb.Baseline || v.State == envdb.Spare:
+		return envdb.Fail(envdb.ErrRefused, "%s is a %s: it is sealed, and nobody can connect to it", v.Name, v.State).
+			WithState("nothing was changed").WithNext("envdb reset %s makes a copy of it live", env.Name)
+	case v.Closed():
+		return envdb.Fail(envdb.ErrRefused, "nobody can connect to %s: %s", v.Name, whyClosed(v)).
+			WithState("nothing was changed").WithNext("%s", openAgain(v))
+	}
+	return nil
+}
+
+// whyClosed says why a server lets nobody into a database.
+func whyClosed(v generation.Version) string {
+	if v.Broken {
+		return "a DROP DATABASE of it was interrupted"
+	}
+	return "it does not allow connections"
+}
+
+// openAgain is the statement that ends it.
+func openAgain(v generation.Version) string {
+	if v.Broken {
+		return "DROP DATABASE " + postgres.Quote(v.Name)
+	}
+	return "ALTER DATABASE " + postgres.Quote(v.Name) + " ALLOW_CONNECTIONS true"
 }
 
 // Versions lists the versions of an environment, live first.

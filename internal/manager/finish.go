@@ -141,7 +141,7 @@ func (m *Manager) check(ctx context.Context, x *execution, b building, dark *gen
 	}
 	defer conn.Close(context.WithoutCancel(ctx))
 	report, err := logical.Check(ctx, conn, catalogue, logical.Expect{
-		Neutralised: b.harmless, SkippedExtensions: b.env.SkipExtensions, Loaded: loaded, Jobs: m.jobs(b.env),
+		Neutralised: b.harmless, SkippedExtensions: b.env.SkipExtensions, Loaded: loaded, Backup: fmt.Sprintf("%s@%s", b.source, b.backup.ID()), Jobs: m.jobs(b.env),
 	})
 	return report.Objects, err
 }
@@ -181,5 +181,5 @@ func (m *Manager) adapt(ctx context.Context, x *execution, b building, dark *gen
 	if err != nil {
 		return nil, err
 	}
-	return notes, m.userChecks(ctx, x, b.env, scripts, conn, searchPath(catalogue))
+	return notes, m.userChecks(ctx, x, b.env, scripts, conn, searchPath(catalogue), "run its statements on the source to see the rows")
 }

@@ -176,7 +176,7 @@ func (m *Manager) migrate(ctx context.Context, x *execution, r migrating, result
 	if err != nil {
 		return err
 	}
-	return m.userChecks(ctx, x, r.env, scripts, conn, `"$user", public`)
+	return m.userChecks(ctx, x, r.env, scripts, conn, `"$user", public`, "run its statements in "+r.env.Name+" to see the rows")
 }
 
 // applyMigrations runs the environment's migrations in a database of its server,

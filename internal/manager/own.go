@@ -22,7 +22,7 @@ func (m *Manager) ownOf(ctx context.Context, app string, g *generation.Generatio
 		return own, nil
 	}
 	for _, p := range b.env.Mirror.Preserve {
-		own.Preserve = append(own.Preserve, logical.Preserved{Table: logical.Name(p.Table), Where: p.Where})
+		own.Preserve = append(own.Preserve, logical.Preserved{Entry: p.Entry, Table: logical.Name(p.Table), Where: p.Where})
 	}
 	own.Remap = remapOf(b.env.Mirror.Remap)
 	switch _, err := g.Live(ctx); {

@@ -64,7 +64,7 @@ func TestRemap(t *testing.T) {
 		"no such server":  {remap("    servers: {legcy: {host: x}}"), envdb.ErrPreflight, []string{"the backup has no foreign server legcy"}},
 		"no such option":  {remap("    servers: {legacy: {hostname: x}}"), envdb.ErrPreflight, []string{"remap server legacy", "hostname", "mirror.remap.servers"}},
 		"no such table":   {remap("    rows: [{table: setings, set: {value: '1'}}]"), envdb.ErrPreflight, []string{"environments.qa.mirror.remap.rows[0]", "no table setings"}},
-		"no such column":  {remap("    rows: [{table: settings, set: {valu: file:secret}}]"), envdb.ErrPreflight, []string{"environments.qa.mirror.remap.rows[0]", `column "valu"`}},
+		"no such column":  {remap("    rows: [{table: settings, set: {valu: file:secret}}]"), envdb.ErrPreflight, []string{"envdb.yaml:", "environments.qa.mirror.remap.rows[0]", `column "valu"`}},
 		"no row":          {remap(`    rows: [{table: settings, set: {value: "'x'"}}, {table: settings, set: {value: "'x'"}, where: "key = 'pay'"}]`), envdb.ErrVerification, []string{"rows[1]", "hit 0 rows", "at_least: 0"}},
 		"too few":         {remap(`    rows: [{table: settings, set: {value: "'x'"}, at_least: 9}]`), envdb.ErrVerification, []string{"hit 2 rows, and must hit 9"}},
 		"a secret":        {remap("    rows: [{table: t, set: {id: file:secret}}]"), envdb.ErrPreflight, []string{"rows[0]", "the server refused the update of public.t (SQLSTATE 22P02)"}},

@@ -171,13 +171,13 @@ func TestPreserveRefuses(t *testing.T) {
 		kind     error
 		says     []string
 	}{
-		"not in the backup": {"[gone]", "", "", envdb.ErrPreflight, []string{"preserve: the backup has no table gone"}},
+		"not in the backup": {"[gone]", "", "", envdb.ErrPreflight, []string{"envdb.yaml:", "environments.qa.mirror.preserve[0]: the backup has no table gone"}},
 		"capitals":          {"[capital]", "", "", envdb.ErrPreflight, []string{"no table capital", `did you mean "public"."Capital"`}},
 		"a view":            {"[public.seen]", "", "", envdb.ErrPreflight, []string{"public.seen is a view in the backup"}},
 		"several":           {"[twice]", "", "", envdb.ErrPreflight, []string{"several tables twice: ", "other.twice", "api.twice"}},
 		"not in live":       {"[only_here]", "", "", envdb.ErrPreflight, []string{"the live version has no table public.only_here"}},
 		"a view in live":    {"[unlike]", "", "", envdb.ErrPreflight, []string{"public.unlike is no table in the live version"}},
-		"named twice":       {"[t, public.t]", "", "", envdb.ErrPreflight, []string{"public.t is named twice"}},
+		"named twice":       {"[t, public.t]", "", "", envdb.ErrPreflight, []string{"preserve[1]: table public.t is named twice"}},
 		"a column too many": {"[feature_flags]", "ALTER TABLE feature_flags ADD owner text", "ALTER TABLE feature_flags DROP owner", envdb.ErrPreflight,
 			[]string{"table public.feature_flags is another one", "the backup has no column owner"}},
 		"another type": {"[feature_flags]", "ALTER TABLE feature_flags ALTER of_whom TYPE varchar(9)", "ALTER TABLE feature_flags ALTER of_whom TYPE text", envdb.ErrPreflight,
@@ -189,7 +189,7 @@ func TestPreserveRefuses(t *testing.T) {
 		"a wrong condition": {`[{table: api.clients, where: "knd = 'x'"}]`, "", "", envdb.ErrPreflight, []string{"the where of api.clients, in the live version", `column "knd" does not exist`, "correct the where"}},
 		"two statements":    {`[{table: api.clients, where: "true); DROP TABLE t; SELECT (1"}]`, "", "", envdb.ErrPreflight, []string{"the where of api.clients"}},
 		"NULL in live": {"[feature_flags]", "ALTER TABLE feature_flags ALTER enabled DROP NOT NULL; UPDATE feature_flags SET enabled = NULL", "UPDATE feature_flags SET enabled = true; ALTER TABLE feature_flags ALTER enabled SET NOT NULL", envdb.ErrVerification,
-			[]string{"preserve table public.feature_flags", `null value in column "enabled"`}},
+			[]string{"preserve[0]: table public.feature_flags", `null value in column "enabled"`}},
 		"a row that production lacks": {"[api.calls]", "INSERT INTO api.clients (kind) VALUES ('x'); INSERT INTO api.calls VALUES ((SELECT max(id) FROM api.clients), 1)", "DELETE FROM api.clients WHERE kind = 'x'", envdb.ErrVerification,
 			[]string{"rows that were preserved in table api.calls refer to rows that the backup does not have", "calls_client_fkey of api.calls", "preserve what they refer to"}},
 		"a row that production needs": {"[api.clients]", "DELETE FROM api.clients WHERE id = 3", "INSERT INTO api.clients OVERRIDING SYSTEM VALUE VALUES (3, 'partner', 'x'); INSERT INTO api.calls VALUES (3, 2)", envdb.ErrVerification,

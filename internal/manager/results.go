@@ -22,7 +22,7 @@ type BuildResult struct {
 	Environment string           `json:"environment"`
 	Source      string           `json:"source"`
 	Backup      envdb.BackupID   `json:"backup"`
-	Point       time.Time        `json:"point"`
+	Point       time.Time        `json:"point,omitzero"`
 	Neutrality  envdb.Neutrality `json:"neutrality"`
 	// Database is the name of the version that was built, as it is now.
 	Database string `json:"database"`

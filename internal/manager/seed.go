@@ -319,19 +319,19 @@ func (s seeding) describe(p *Plan, digest string) {
 	}
 	switch {
 	case seed.Migrations != "":
-		p.add("run the migrations in " + s.shown(seed.Dir, s.at(seed.Migrations)))
+		p.add("run the migrations in " + shown(seed.Dir, seed.Migrations))
 	case seed.MigrationCommand != "":
 		p.add("run the migrations: " + seed.MigrationCommand)
 	}
 	for _, pattern := range seed.Fixtures {
-		p.add("load " + s.shown(seed.Dir, s.at(pattern)))
+		p.add("load " + shown(seed.Dir, pattern))
 	}
 	if s.set.UsesTime() {
 		p.add("with " + s.clock.Format(time.RFC3339) + " for now")
 	}
 	p.add("bring sequences up to their columns; check the constraints; analyse")
 	for _, check := range seed.Checks {
-		p.add("check " + s.shown(seed.Dir, check))
+		p.add("check " + shown(seed.Dir, check))
 	}
 	if s.Dark {
 		p.add("leave it dark")

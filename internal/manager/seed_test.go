@@ -193,10 +193,13 @@ func TestSeedThatFailsLeavesLiveAlone(t *testing.T) {
 		{"an unknown table", "fixtures/bokos.yml", "- {id: 1}\n", "fixtures/bokos.yml"},
 		{"a foreign key", "fixtures/books.yml", "- {id: 10, author_id: 99, title: x}\n", "fixtures/books.yml:1"},
 		{"a check", "fixtures/books.yml", "- {id: 10, author_id: 1, title: ''}\n", "check.sql"},
+		{"a check that ends its transaction", "check.sql", "SELECT id FROM books WHERE title = '';\ncommit; DELETE FROM authors", "check.sql:2:1: COMMIT"},
+		{"a check that writes", "check.sql", "DELETE FROM books", "cannot execute DELETE in a read-only transaction"},
+		{"a script that ends the load", "fixtures/z.sql", "rollback; INSERT INTO authors VALUES (3, 'Octavia')", "fixtures/z.sql:1: ROLLBACK"},
 	} {
 		was, err := os.ReadFile(w.path(c.file))
 		w.file(c.file, c.text)
-		_, failed := w.Seed(t.Context(), manager.SeedRequest{Environment: "qa"})
+		_, failed := w.Seed(t.Context(), manager.SeedRequest{Environment: "qa", NoCache: true})
 		if failed == nil || !strings.Contains(failed.Error(), c.want) {
 			t.Errorf("%s: %v, which should name %s", c.name, failed, c.want)
 		}

@@ -99,7 +99,7 @@ func (m *Manager) fillSeed(ctx context.Context, x *execution, s seeding, dark *g
 	if err != nil {
 		return err
 	}
-	return m.userChecks(ctx, x, s.env, scripts, conn, `"$user", public`)
+	return m.userChecks(ctx, x, s.env, scripts, conn, `"$user", public`, "correct the migrations or fixtures that make these rows, or the check")
 }
 
 // migratingAs returns how migrations connect: as the run, so that whoever takes

@@ -5,6 +5,9 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"strings"
@@ -21,6 +24,7 @@ type inputs struct {
 	set   *seed.Set
 	clock time.Time
 	tree  *revision.Tree // nil for the work tree
+	ref   string         // of the tree, as it was asked for
 }
 
 // close removes the files of a revision.
@@ -47,10 +51,19 @@ func (in inputs) at(path string) string {
 	return in.tree.At(path)
 }
 
+// place says where people find a directory of the inputs: that of a revision is
+// gone when the run is over.
+func (in inputs) place(dir string) string {
+	if in.tree == nil {
+		return dir
+	}
+	return fmt.Sprintf("%s, with revision %s (commit %.12s) checked out,", dir, in.ref, in.tree.Commit)
+}
+
 // readInputs reads what the environment is seeded with, from the work tree or
 // from a git revision. The caller closes what it gets.
 func readInputs(ctx context.Context, env config.Environment, ref string, now time.Time) (in inputs, err error) {
-	if ref != "" {
+	if in.ref = ref; ref != "" {
 		if in.tree, err = revision.Open(ctx, env.Seed.Dir, ref); err != nil {
 			return in, err
 		}
@@ -59,6 +72,9 @@ func readInputs(ctx context.Context, env config.Environment, ref string, now tim
 	spec, err := in.spec(env)
 	if err == nil {
 		in.set, err = seed.Read(spec)
+	}
+	if err != nil && in.tree != nil {
+		err = fmt.Errorf("%w (at revision %s, commit %.12s)", err, ref, in.tree.Commit)
 	}
 	if err != nil {
 		return in, joinCleanup(err, ctx, func(context.Context) error { return in.close() })
@@ -70,7 +86,7 @@ func readInputs(ctx context.Context, env config.Environment, ref string, now tim
 func (in inputs) spec(env config.Environment) (seed.Spec, error) {
 	s := env.Seed
 	spec := seed.Spec{
-		Command: s.MigrationCommand, CommandDir: in.at(s.Dir), CommandTimeout: s.MigrationTimeout,
+		Command: s.MigrationCommand, CommandDir: in.at(s.Dir), CommandPlace: in.place(s.Dir), CommandTimeout: s.MigrationTimeout,
 		Extensions: s.Extensions, Clock: in.clock, Environment: env.Name, Variables: os.LookupEnv, ConfigDigest: digestOf(s.Extensions, env.Access),
 	}
 	var err error
@@ -80,10 +96,10 @@ func (in inputs) spec(env config.Environment) (seed.Spec, error) {
 	if s.Migrations != "" {
 		dir := in.at(s.Migrations)
 		if info, err := os.Stat(dir); err != nil || !info.IsDir() {
-			return spec, envdb.Fail(envdb.ErrPreflight, "%s has no directory of migrations at %s", env.Name, in.shown(s.Dir, dir)).
+			return spec, envdb.Fail(envdb.ErrPreflight, "%s has no directory of migrations at %s", env.Name, shown(s.Dir, s.Migrations)).
 				WithState("nothing was changed").WithNext("correct seed.migrations; paths are relative to the configuration's directory")
 		}
-		spec.Migrations, spec.MigrationsName = os.DirFS(dir), in.shown(s.Dir, dir)
+		spec.Migrations, spec.MigrationsName = os.DirFS(dir), shown(s.Dir, s.Migrations)
 	}
 	spec.Fixtures, err = in.files(s.Dir, s.Fixtures)
 	return spec, err
@@ -94,26 +110,30 @@ func (in inputs) files(base string, patterns []string) ([]seed.File, error) {
 	if len(patterns) == 0 {
 		return nil, nil
 	}
-	root := os.DirFS("/")
-	moved := make([]string, len(patterns))
-	for i, pattern := range patterns {
-		moved[i] = in.at(pattern)
-	}
-	paths, err := seed.Expand(root, moved)
+	paths, err := seed.Expand(in, patterns)
 	if err != nil {
 		return nil, err
 	}
 	files := make([]seed.File, len(paths))
 	for i, path := range paths {
-		files[i] = seed.File{FS: root, Path: path, Name: in.shown(base, "/"+path)}
+		files[i] = seed.File{FS: in, Path: path, Name: shown(base, "/"+path)}
 	}
 	return files, nil
 }
 
-// shown is a path as people know it: relative to the configuration, wherever
-// the revision's files lie.
-func (in inputs) shown(base, path string) string {
-	if relative, err := filepath.Rel(in.at(base), path); err == nil {
+// Open implements fs.FS: names are the paths of the work tree, without the slash
+// before them, wherever the files of the revision lie.
+func (in inputs) Open(name string) (fs.File, error) {
+	file, err := os.Open(in.at("/" + name))
+	if pathErr := new(fs.PathError); errors.As(err, &pathErr) {
+		return nil, &fs.PathError{Op: pathErr.Op, Path: "/" + name, Err: pathErr.Err}
+	}
+	return file, err
+}
+
+// shown is a path as people know it: relative to the configuration.
+func shown(base, path string) string {
+	if relative, err := filepath.Rel(base, path); err == nil {
 		return filepath.ToSlash(relative)
 	}
 	return path

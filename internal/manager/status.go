@@ -84,6 +84,10 @@ func (m *Manager) statusOfServer(ctx context.Context, line *EnvironmentStatus) {
 			dark++
 		}
 	}
+	if live := liveOf(versions); live != nil && live.Closed() {
+		line.State = "closed"
+		line.Notes = append(line.Notes, fmt.Sprintf("nobody can connect to %s: %s (%s)", live.Name, whyClosed(*live), openAgain(*live)))
+	}
 	if dark > 0 {
 		line.Notes = append(line.Notes, fmt.Sprintf("%d dark (envdb versions %s)", dark, line.Name))
 	}

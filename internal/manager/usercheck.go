@@ -6,6 +6,7 @@ import (
 	"fmt"
 
 	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
 
 	"github.com/envdb/envdb"
 	"github.com/envdb/envdb/internal/config"
@@ -14,9 +15,10 @@ import (
 )
 
 // userChecks runs the user's files in the new version: a row that any of their
-// statements returns is a failure. They run in a transaction that is rolled
-// back, under the search path that sessions have there.
-func (m *Manager) userChecks(ctx context.Context, x *execution, env config.Environment, scripts []config.Script, conn *pgx.Conn, path string) error {
+// statements returns is a failure. They run in a transaction that only reads
+// and is rolled back, under the search path that sessions have there. Correct
+// says how to get at rows that were found: a version that is not live is dropped.
+func (m *Manager) userChecks(ctx context.Context, x *execution, env config.Environment, scripts []config.Script, conn *pgx.Conn, path, correct string) error {
 	for _, s := range scripts {
 		rows, err := countRows(ctx, conn, path, s.SQL)
 		if err != nil {
@@ -24,7 +26,7 @@ func (m *Manager) userChecks(ctx context.Context, x *execution, env config.Envir
 		}
 		if rows > 0 {
 			return envdb.Fail(envdb.ErrVerification, "the check %s found %d rows, and must find none", s.Path, rows).
-				WithState("%s was not changed", env.Name).WithNext("run its statements on the source to see the rows")
+				WithState("%s was not changed", env.Name).WithNext("%s", correct)
 		}
 		x.log.Info("a check found nothing wrong", "file", s.Path)
 	}
@@ -38,8 +40,12 @@ func checkFailed(env config.Environment, path string, err error) error {
 	if errors.Is(explained, envdb.ErrUnreachable) || errors.Is(explained, envdb.ErrInterrupted) {
 		return explained
 	}
-	return envdb.Fail(envdb.ErrVerification, "the check %s: %w", path, err).
+	p := envdb.Fail(envdb.ErrVerification, "the check %s: %w", path, err).
 		WithState("%s was not changed", env.Name).WithNext("correct the file, and run this again")
+	if pgErr := new(pgconn.PgError); errors.As(err, &pgErr) && pgErr.Code == codeReadOnly {
+		p.Next = "take what writes out of the file: checks run in a transaction that only reads"
+	}
+	return p
 }
 
 // searchPath returns the search path of the source's database, as SET takes it.
@@ -52,9 +58,12 @@ func searchPath(catalogue *logical.Catalogue) string {
 	return `"$user", public`
 }
 
+// codeReadOnly is the server's read_only_sql_transaction.
+const codeReadOnly = "25006"
+
 // countRows runs statements and returns how many rows they give altogether.
 func countRows(ctx context.Context, conn *pgx.Conn, path, sql string) (rows int, err error) {
-	tx, err := conn.Begin(ctx)
+	tx, err := conn.BeginTx(ctx, pgx.TxOptions{AccessMode: pgx.ReadOnly})
 	if err != nil {
 		return 0, err
 	}
@@ -66,6 +75,22 @@ func countRows(ctx context.Context, conn *pgx.Conn, path, sql string) (rows int,
 	if _, err := tx.Exec(ctx, "SET LOCAL search_path = "+path); err != nil {
 		return 0, err
 	}
+	begun, err := postgres.TransactionID(ctx, conn)
+	if err != nil {
+		return 0, err
+	}
+	if rows, err = rowsOf(ctx, conn, sql); err != nil {
+		return rows, err
+	}
+	now, err := postgres.TransactionID(ctx, conn)
+	if err == nil && now != begun {
+		err = errors.New("it ended the transaction that it was run in")
+	}
+	return rows, err
+}
+
+// rowsOf counts the rows of all statements of a text.
+func rowsOf(ctx context.Context, conn *pgx.Conn, sql string) (rows int, err error) {
 	results := conn.PgConn().Exec(ctx, sql)
 	for results.NextResult() {
 		reader := results.ResultReader()

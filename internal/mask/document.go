@@ -5,14 +5,16 @@ import (
 	"encoding/json"
 	"strconv"
 	"strings"
+	"sync/atomic"
 )
 
 // documentField masks what stands at some places in a JSON document; versioned
-// ones begin with a byte that says which version of jsonb they are.
-func (k *Key) documentField(paths []PathRule, versioned bool) field {
+// ones begin with a byte that says which version of jsonb they are. What the
+// paths reached is counted.
+func (k *Key) documentField(paths []PathRule, versioned bool, counts *reach) field {
 	places := make([]place, len(paths))
 	for i, p := range paths {
-		places[i] = place{strings.Split(p.Path, "."), p.Rule.Name, k.textField(p.Rule, sort{kind: text})}
+		places[i] = place{strings.Split(p.Path, "."), p.Rule.Name, k.textField(p.Rule, sort{kind: text}), &counts.places[i]}
 	}
 	return func(dst, in []byte) ([]byte, bool, error) {
 		if versioned {
@@ -27,6 +29,7 @@ func (k *Key) documentField(paths []PathRule, versioned bool) field {
 		if err := decoder.Decode(&v); err != nil {
 			return dst, false, malformed("json")
 		}
+		counts.documents.Add(1)
 		for _, p := range places {
 			v = k.at(p, p.path, v)
 		}
@@ -45,6 +48,7 @@ type place struct {
 	path []string
 	rule string
 	text field
+	hits *atomic.Int64
 }
 
 // anyKey stands for every key of an object and every element of an array.
@@ -53,6 +57,7 @@ const anyKey = "*"
 // at masks what lies on the rest of the place's path below v.
 func (k *Key) at(p place, path []string, v any) any {
 	if len(path) == 0 {
+		p.hits.Add(1)
 		return k.inside(p, v)
 	}
 	switch x := v.(type) {

@@ -43,7 +43,7 @@ func (k *Key) field(r Rule, s sort, binary bool) field {
 	case Null:
 		return func(dst, _ []byte) ([]byte, bool, error) { return dst, true, nil }
 	case JSON:
-		return k.documentField(r.Paths, s.versioned && binary)
+		return k.documentField(r.Paths, s.versioned && binary, newReach(r.Paths))
 	case ShiftDate:
 		return k.shiftField(r.Days, s.kind == date, binary)
 	case Redact:

@@ -32,13 +32,22 @@ func (p *TablePlan) Masker(k Key, names []string, binary bool, rows int64, sampl
 			m.fields = append(m.fields, nil)
 			continue
 		}
-		m.fields = append(m.fields, k.field(c.Rule.Rule, c.sort, binary))
+		m.fields = append(m.fields, c.field(k, binary))
 		if c.needsHash() {
 			m.hashed = append(m.hashed, i)
 		}
 		samples.expect(c, rows)
 	}
 	return m
+}
+
+// field returns what masks the column. Of documents it counts what is reached.
+func (c *Column) field(k Key, binary bool) field {
+	if c.Rule.Name != JSON {
+		return k.field(c.Rule.Rule, c.sort, binary)
+	}
+	c.reach = newReach(c.Rule.Paths)
+	return k.documentField(c.Rule.Paths, c.sort.versioned && binary, c.reach)
 }
 
 func (p *TablePlan) column(name string) *Column {

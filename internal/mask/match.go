@@ -26,8 +26,9 @@ type Column struct {
 	Name string
 	Rule *ColumnRule
 	// Of is the table that the file says it of: this one, or one above it.
-	Of   Name
-	sort sort
+	Of    Name
+	sort  sort
+	reach *reach // of documents, once there is a Masker
 }
 
 // Title names the column as the file does.
@@ -98,7 +99,7 @@ type matching struct {
 // Match holds the rules against the tables of a database. A strict match finds
 // every column without a rule, and large objects (there are so many) too.
 func Match(r *Rules, tables []Shape, strict bool, large int64) (*Plan, []Finding) {
-	m := &matching{rules: r, tables: map[Name]*Shape{}, seen: map[string]bool{}}
+	m := &matching{rules: r, tables: map[Name]*Shape{}, seen: map[string]bool{}, findings: []Finding{}}
 	for i := range tables {
 		m.tables[tables[i].Name] = &tables[i]
 	}

@@ -222,3 +222,32 @@ func TestDocuments(t *testing.T) {
 		t.Errorf("got %q", got)
 	}
 }
+
+// A path that no document has is one that its author got wrong, unless it may
+// be missing; where there are no documents nothing is known.
+func TestUnreached(t *testing.T) {
+	t.Parallel()
+	shape := table("jsonb")
+	path := func(text string, optional bool, rule string) mask.PathRule {
+		return mask.PathRule{Path: text, At: "mask.yaml:" + text, Optional: optional, Rule: named(rule)}
+	}
+	rules := &mask.Rules{Tables: []mask.TableRules{{Name: shape.Name, Columns: []mask.ColumnRule{{Column: "c", Rule: mask.Rule{Name: mask.JSON, Paths: []mask.PathRule{
+		path("a", false, mask.Hash), path("b.*.c", false, mask.Redact), path("b.*.d", false, mask.Redact), path("kept", false, mask.Keep), path("nosuch", true, mask.Hash),
+	}}}}}}}
+	for rows, want := range map[string]string{
+		"\\N\n\\N\n": "",
+		"{\"a\": 1, \"b\": [{\"c\": null}]}\n{\"kept\": true, \"b\": {\"x\": {\"d\": 1}}}\n": "",
+		"{\"a\": 1}\n{\"b\": [{\"c\": 1}], \"kept\": 1}\n":                                   "mask.yaml:b.*.d: public.t.c: nothing is at b.*.d in 2 documents",
+		"{}\n\\N\n": "mask.yaml:a: public.t.c: nothing is at a in 1 documents; mask.yaml:b.*.c: public.t.c: nothing is at b.*.c in 1 documents; " +
+			"mask.yaml:b.*.d: public.t.c: nothing is at b.*.d in 1 documents; mask.yaml:kept: public.t.c: nothing is at kept in 1 documents",
+	} {
+		plan, _ := mask.Match(rules, []mask.Shape{shape}, false, 0)
+		r := plan.Table(shape.Name).Masker(key(t, secret), []string{"c"}, false, 2, mask.NewSamples()).Reader(strings.NewReader(rows), 0, 2)
+		if _, err := io.Copy(io.Discard, r); err != nil {
+			t.Fatal(err)
+		}
+		if got := strings.Join(plan.Unreached(), "; "); got != want {
+			t.Errorf("%q: %s, want %s", rows, got, want)
+		}
+	}
+}

@@ -70,6 +70,8 @@ type Rule struct {
 type PathRule struct {
 	Path string `json:"path"`
 	At   string `json:"-"`
+	// Optional says that it is no mistake if no document has the place.
+	Optional bool `json:"optional,omitempty"`
 	Rule
 }
 

@@ -65,13 +65,13 @@ func Explain(err error, what string) error {
 	return envdb.Fail(nil, "%s: %w", what, err)
 }
 
-func explainServer(err error, pgErr *pgconn.PgError, what string) error {
+func explainServer(err error, pgErr *pgconn.PgError, what string) *envdb.Problem {
 	v := verdicts()[pgErr.Code]
 	p := envdb.Fail(v.kind, "%s: %w", what, err)
 	p.Text = what + ": " + pgErr.Message
 	p.Next = v.next
-	if pgErr.Hint != "" && p.Next == "" {
-		p.Next = pgErr.Hint
+	if pgErr.Hint != "" && p.Next == "" { // a guess of the server's, and no next step
+		p.Text += " (" + strings.TrimSuffix(pgErr.Hint, ".") + ")"
 	}
 	return p
 }
@@ -89,6 +89,10 @@ func malformed(err error) error {
 		WithNext("write the environment's url as postgres://USER:PASSWORD@HOST:PORT/DATABASE?sslmode=…, with special characters percent-encoded (@ is %%40, / is %%2F, %% is %%25), a number as port and a value of sslmode that PostgreSQL knows")
 }
 
+// notAccepting is how a server refuses a session in a database that does not
+// allow connections; it is object_not_in_prerequisite_state.
+const notAccepting = "55000"
+
 // explainConnect explains why no session could be opened.
 func explainConnect(ctx context.Context, err error, config *pgx.ConnConfig) error {
 	where := address(config)
@@ -96,7 +100,12 @@ func explainConnect(ctx context.Context, err error, config *pgx.ConnConfig) erro
 		return envdb.Fail(envdb.ErrInterrupted, "connect to %s: %w", where, ctx.Err())
 	}
 	if pgErr := new(pgconn.PgError); errors.As(err, &pgErr) {
-		return explainServer(pgErr, pgErr, "connect to "+where)
+		p := explainServer(pgErr, pgErr, "connect to "+where)
+		if pgErr.Code == notAccepting {
+			p.Kind = envdb.ErrUnreachable
+			p.Next = "let it take connections again: ALTER DATABASE " + Quote(config.Database) + " ALLOW_CONNECTIONS true"
+		}
+		return p
 	}
 	p := envdb.Fail(envdb.ErrUnreachable, "connect to %s: %s", where, strings.Join(reasons(cause(err)), "; ")).
 		WithNext("check that the server is up, and the host and port in the environment's url")

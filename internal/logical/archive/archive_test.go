@@ -17,6 +17,7 @@ import (
 	"github.com/envdb/envdb/internal/pgtest"
 	"github.com/envdb/envdb/internal/pgtest/everything"
 	"github.com/envdb/envdb/internal/postgres"
+	"github.com/envdb/envdb/seed/statement"
 )
 
 // dumped returns pg_dump's archive of a database, and the programs.
@@ -59,9 +60,9 @@ var asTable = regexp.MustCompile(`^alter (view|sequence|materialized view) (.*) 
 // on quoting and spacing, sorted.
 func statements(script string) []string {
 	var out []string
-	for _, sql := range archive.Statements(script) {
+	for _, sql := range statement.Texts(script) {
 		var words []string
-		for _, token := range archive.Tokens(sql) {
+		for _, token := range statement.Tokens(sql) {
 			if strings.HasPrefix(token.Text, "'") || strings.HasPrefix(token.Text, "$") {
 				words = append(words, token.Text)
 				continue
@@ -219,7 +220,7 @@ func FuzzRead(f *testing.F) {
 		a, err := archive.Read(bytes.NewReader(data))
 		if err == nil {
 			for _, e := range a.Entries {
-				_, _, _ = e.SQL(), e.OwnerSQL("o"), archive.Statements(e.Definition)
+				_, _, _ = e.SQL(), e.OwnerSQL("o"), statement.Texts(e.Definition)
 			}
 		}
 	})

@@ -1,4 +1,4 @@
-package archive
+package statement
 
 import (
 	"strings"
@@ -6,12 +6,12 @@ import (
 	"unicode/utf8"
 )
 
-// Statements splits SQL text at the semicolons that end statements. Those in
+// Texts splits SQL text at the semicolons that end statements. Those in
 // quotes, dollar quotes, comments, parentheses and the BEGIN ATOMIC bodies of
 // functions end none. The statements come without semicolon, comments kept;
 // pieces of nothing but space and comments are left out. An unterminated
 // quote reaches to the end of the text, where the server will complain.
-func Statements(sql string) []string {
+func Texts(sql string) []string {
 	var out []string
 	for _, s := range Split(sql) {
 		out = append(out, s.Text)
@@ -31,7 +31,7 @@ type Statement struct {
 // "CREATE OR REPLACE FUNCTION".
 const keptWords = 4
 
-// Split is Statements with positions and leading words.
+// Split is Texts with positions and leading words.
 func Split(sql string) []Statement {
 	s := scanner{sql: sql}
 	for s.at < len(sql) {

@@ -1,4 +1,4 @@
-package archive_test
+package statement_test
 
 import (
 	"slices"
@@ -7,7 +7,7 @@ import (
 
 	"pgregory.net/rapid"
 
-	"github.com/envdb/envdb/internal/logical/archive"
+	"github.com/envdb/envdb/seed/statement"
 )
 
 func TestStatements(t *testing.T) {
@@ -35,7 +35,7 @@ func TestStatements(t *testing.T) {
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {
 			t.Parallel()
-			if got := archive.Statements(test.sql); !slices.Equal(got, test.want) {
+			if got := statement.Texts(test.sql); !slices.Equal(got, test.want) {
 				t.Errorf("got %q, want %q", got, test.want)
 			}
 		})
@@ -45,7 +45,7 @@ func TestStatements(t *testing.T) {
 func TestSplitSaysWhereAndWhat(t *testing.T) {
 	t.Parallel()
 	const sql = "select 1;\n -- now\n  Commit and chain"
-	got := archive.Split(sql)
+	got := statement.Split(sql)
 	if len(got) != 2 || sql[got[1].Offset:] != "Commit and chain" || !slices.Equal(got[1].Words, []string{"COMMIT", "AND", "CHAIN"}) {
 		t.Errorf("got %+v", got)
 	}
@@ -53,7 +53,7 @@ func TestSplitSaysWhereAndWhat(t *testing.T) {
 
 func TestTokens(t *testing.T) {
 	t.Parallel()
-	tokens := archive.Tokens(`GRANT ALL ON x."Y "" z" TO "a""b", Public; -- end`)
+	tokens := statement.Tokens(`GRANT ALL ON x."Y "" z" TO "a""b", Public; -- end`)
 	var names []string
 	for _, k := range tokens {
 		names = append(names, k.Name())
@@ -61,7 +61,7 @@ func TestTokens(t *testing.T) {
 	if want := []string{"grant", "all", "on", "x", ".", `Y " z`, "to", `a"b`, ",", "public", ";"}; !slices.Equal(names, want) {
 		t.Errorf("got %q, want %q", names, want)
 	}
-	literals := archive.Tokens(`a E'x\\''),' b 'it''s' c E'\'' d`)
+	literals := statement.Tokens(`a E'x\\''),' b 'it''s' c E'\'' d`)
 	if len(literals) != 7 || literals[1].Text != `E'x\\''),'` || literals[5].Text != `E'\''` {
 		t.Errorf("literals are taken apart: %v", literals)
 	}
@@ -70,7 +70,7 @@ func TestTokens(t *testing.T) {
 	}
 }
 
-// TestNoByteIsLost holds for any text: what Statements returns is in it, in
+// TestNoByteIsLost holds for any text: what Texts returns is in it, in
 // order, and tokens are where they say.
 func TestNoByteIsLost(t *testing.T) {
 	t.Parallel()
@@ -79,7 +79,7 @@ func TestNoByteIsLost(t *testing.T) {
 			"'", "''", `"`, `""`, "$$", "$a$", "$1", ";", "--", "\n", "/*", "*/", "(", ")", " ", "E'", `\`, "begin", "atomic", "end", "create function", "é", "x", "_1",
 		})).Draw(t, "sql"), "")
 		rest := sql
-		for _, s := range archive.Statements(sql) {
+		for _, s := range statement.Texts(sql) {
 			i := strings.Index(rest, s)
 			if i < 0 {
 				t.Fatalf("%q is not in %q", s, rest)
@@ -87,7 +87,7 @@ func TestNoByteIsLost(t *testing.T) {
 			rest = rest[i+len(s):]
 		}
 		end := 0
-		for _, k := range archive.Tokens(sql) {
+		for _, k := range statement.Tokens(sql) {
 			if k.Start < end || k.End <= k.Start || sql[k.Start:k.End] != k.Text {
 				t.Fatalf("token %+v after byte %d", k, end)
 			}
