@@ -114,21 +114,26 @@ func (m *Manager) hibernate(ctx context.Context, x *execution, repository *backu
 	result := &HibernateResult{Run: x.id(), Environment: env.Name, Dropped: []string{}}
 	_, liveErr := g.Live(ctx)
 	asleep := record != nil && record.Hibernation != nil && record.Hibernation.Backup != "" && isNotFound(liveErr)
-	if !asleep {
-		kept, err := m.keep(ctx, x, repository, g, env, target)
-		if err != nil {
-			return nil, err
-		}
-		result.Hibernated, result.Point = true, kept.Point
-		if err := m.unpinFormer(ctx, repository, record); err != nil {
-			return nil, err
-		}
-		if record, err = m.ledger.Environment(ctx, env.Name); err != nil {
-			return nil, err
-		}
+	if asleep {
+		result.Backup, result.Bytes = record.Hibernation.Backup, record.Hibernation.Bytes
+		return result, m.dropKept(ctx, x, g, target, result)
 	}
-	result.Backup, result.Bytes = record.Hibernation.Backup, record.Hibernation.Bytes
+	kept, err := m.keep(ctx, x, repository, g, env, target)
+	if err != nil {
+		return nil, err
+	}
+	result.Hibernated, result.Point, result.Backup, result.Bytes = true, kept.Point, kept.ID, held(kept.Packs)
+	if err := m.unpinFormer(ctx, repository, record); err != nil {
+		return result, result.undropped(err)
+	}
 	return result, m.dropKept(ctx, x, g, target, result)
+}
+
+// undropped is the error of what comes after the backup is whole: the environment
+// is out of service from then on.
+func (r *HibernateResult) undropped(err error) error {
+	return envdb.Fail(nil, "%w", err).WithState("%s hibernates as backup %s; not all of its databases are dropped", r.Environment, r.Backup).
+		WithNext("envdb hibernate %s --confirm %s carries on, envdb wake %s goes back", r.Environment, r.Environment, r.Environment)
 }
 
 // unpinFormer lets go of the backup of a hibernation from which the environment
@@ -272,6 +277,16 @@ func (m *Manager) endHibernation(ctx context.Context, name string) error {
 // dropKept drops the databases whose content the backup holds.
 func (m *Manager) dropKept(ctx context.Context, x *execution, g *generation.Generations, target envdb.Target, result *HibernateResult) error {
 	x.step("drop")
+	err := m.dropAll(ctx, g, target, result)
+	x.facts("dropped", result.Dropped, "backup", result.Backup)
+	if err != nil {
+		return result.undropped(err)
+	}
+	return nil
+}
+
+// dropAll drops every database of the environment, and notes what it freed.
+func (m *Manager) dropAll(ctx context.Context, g *generation.Generations, target envdb.Target, result *HibernateResult) error {
 	recorded, err := m.recordedVersions(ctx, result.Environment)
 	if err != nil {
 		return err
@@ -285,10 +300,5 @@ func (m *Manager) dropKept(ctx context.Context, x *execution, g *generation.Gene
 	}
 	gone, err := g.Destroy(ctx, target, envdb.OpHibernate, recorded)
 	result.Dropped = gone.Dropped
-	x.facts("dropped", gone.Dropped, "backup", result.Backup)
-	if err != nil {
-		return envdb.Fail(nil, "%w", err).WithState("%s hibernates as backup %s; not all of its databases are dropped", result.Environment, result.Backup).
-			WithNext("envdb hibernate %s --confirm %s carries on, envdb wake %s goes back", result.Environment, result.Environment, result.Environment)
-	}
-	return nil
+	return err
 }

@@ -71,13 +71,13 @@ func (m *Manager) fillSeed(ctx context.Context, x *execution, s seeding, dark *g
 	x.step("migrate")
 	migrated, err := s.set.Migrate(ctx, migratingAs(conn, x.app()))
 	if err != nil {
-		return err
+		return postgres.Advise(err)
 	}
 	result.Migrations, result.Version = migrated.Applied, migrated.Version
 	x.step("load")
 	loaded, err := s.set.Load(ctx, conn, x.report)
 	if err != nil {
-		return err
+		return postgres.Advise(err)
 	}
 	result.Tables, result.Rows = len(loaded.Tables), loaded.Rows
 	result.Notes, result.Volatile = append(result.Notes, loaded.Notes...), loaded.Volatile

@@ -59,10 +59,29 @@ func Explain(err error, what string) error {
 		return envdb.Fail(envdb.ErrInterrupted, "%s: %w", what, err)
 	}
 	if lost(err) {
-		return envdb.Fail(envdb.ErrUnreachable, "%s: the connection is gone: %w", what, err).
-			WithNext("check that the server is up and reachable, then run this again")
+		return envdb.Fail(envdb.ErrUnreachable, "%s: the connection is gone: %w", what, err).WithNext(afterLoss)
 	}
 	return envdb.Fail(nil, "%s: %w", what, err)
+}
+
+// afterLoss is what to do when a connection was lost.
+const afterLoss = "check that the server is up and reachable, then run this again"
+
+// Advise returns an error that says itself what failed, as those of a library
+// which knows SQL but not our servers, with what it lacks: its kind and the way
+// out, if there is one. An error with advice stays as it is, and so does nil.
+func Advise(err error) error {
+	if _, next := envdb.Advice(err); err == nil || next != "" {
+		return err
+	}
+	v := verdicts()[sqlState(err)]
+	if lost(err) {
+		v = verdict{envdb.ErrUnreachable, afterLoss}
+	}
+	if v.next == "" {
+		return err
+	}
+	return envdb.Fail(v.kind, "%w", err).WithNext("%s", v.next)
 }
 
 func explainServer(err error, pgErr *pgconn.PgError, what string) *envdb.Problem {

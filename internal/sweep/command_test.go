@@ -35,6 +35,8 @@ func (c command) args() []string {
 		return []string{"promote", c.Environment, c.Version}
 	case "discard":
 		return []string{"discard", c.Environment, c.Version, "--confirm", c.Version}
+	case "hibernate":
+		return []string{"hibernate", c.Environment, "--confirm", c.Environment}
 	case "verify":
 		return []string{"verify", c.Environment, "--read-data"}
 	case "clean":
@@ -60,6 +62,14 @@ func (c command) run(ctx context.Context, m *manager.Manager, st envdb.Store) (e
 		_, err = m.Rollback(ctx, manager.RollbackRequest{Environment: c.Environment})
 	case "reset":
 		_, err = m.Reset(ctx, manager.ResetRequest{Environment: c.Environment})
+	case "seed":
+		_, err = m.Seed(ctx, manager.SeedRequest{Environment: c.Environment})
+	case "create":
+		_, err = m.Create(ctx, manager.CreateRequest{Environment: c.Environment})
+	case "hibernate":
+		_, err = m.Hibernate(ctx, manager.HibernateRequest{Environment: c.Environment, Confirm: c.Environment})
+	case "wake":
+		_, err = m.Wake(ctx, c.Environment)
 	case "discard":
 		_, err = m.Discard(ctx, manager.DiscardRequest{Environment: c.Environment, Version: c.Version, Confirm: c.Version})
 	case "verify":

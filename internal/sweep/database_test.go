@@ -30,13 +30,36 @@ type database struct {
 
 func newDatabase(t *testing.T, s *pgtest.Server, env string, tier envdb.Tier) *database {
 	t.Helper()
-	d := &database{server: s, env: env, tier: tier, name: fmt.Sprintf("%s_%d", env, serial.Add(1))}
-	t.Cleanup(func() {
-		for name := range strings.Lines(s.QueryText(t, "postgres", "SELECT datname FROM pg_database WHERE datname = '"+d.name+"' OR starts_with(datname, '"+d.name+"__')")) {
-			s.DropDatabase(t, strings.TrimSpace(name))
-		}
-	})
+	return named(t, s, env, tier, fmt.Sprintf("%s_%d", env, serial.Add(1)))
+}
+
+// newInstance is the database of the environment test-x, which is of a pattern.
+func newInstance(t *testing.T, s *pgtest.Server) *database {
+	t.Helper()
+	return named(t, s, "test-x", envdb.Test, fmt.Sprintf("test_%d_x", serial.Add(1)))
+}
+
+func named(t *testing.T, s *pgtest.Server, env string, tier envdb.Tier, name string) *database {
+	t.Helper()
+	d := &database{server: s, env: env, tier: tier, name: name}
+	t.Cleanup(func() { d.dropAll(t) })
 	return d
+}
+
+// declared returns how the configuration names the environment, and its URL.
+func (d *database) declared(url envdb.ConnString) (name, text string) {
+	if d.env == "test-x" {
+		return "test-*", strings.Replace(url.Reveal(), d.name, strings.TrimSuffix(d.name, "x")+"{name}", 1)
+	}
+	return d.env, url.Reveal()
+}
+
+// dropAll drops the database and every version of it.
+func (d *database) dropAll(t *testing.T) {
+	t.Helper()
+	for name := range strings.Lines(d.server.QueryText(t, "postgres", "SELECT datname FROM pg_database WHERE datname = '"+d.name+"' OR starts_with(datname, '"+d.name+"__')")) {
+		d.server.DropDatabase(t, strings.TrimSpace(name))
+	}
 }
 
 // fill makes the database: small, with one of each thing that is copied in a
@@ -89,12 +112,15 @@ const fingerprintSQL = `
 		SELECT 'comment ' || regexp_replace(coalesce(shobj_description(oid, 'pg_database'), ''), 'envdb: .*', '') FROM pg_database WHERE datname = current_database()
 	) AS lines(line)`
 
+// notLive is the fingerprint of a database that is not there.
+const notLive = "there is no live database"
+
 // fingerprint tells one whole database from another; a half of one gives an
 // error or another text.
 func (d *database) fingerprint(t *testing.T) string {
 	t.Helper()
 	if d.ask(t, "SELECT count(*) FROM pg_database WHERE datallowconn AND datname = "+postgres.Literal(d.name)) != "1" {
-		return "there is no live database"
+		return notLive
 	}
 	if d.kept != nil {
 		return query(t, d.kept, fingerprintSQL)
@@ -186,6 +212,9 @@ func (d *database) states(t *testing.T) string {
 			continue
 		}
 		states = append(states, string(v.marker.State))
+	}
+	if len(states) == 0 {
+		return "none"
 	}
 	return strings.Join(states, " ")
 }

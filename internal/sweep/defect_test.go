@@ -114,3 +114,27 @@ func TestNeutraliseLosesItsConnection(t *testing.T) {
 		t.Errorf("got %s", problem(err))
 	}
 }
+
+// A hibernation that was out of service, with its backup whole, and then could
+// not find out what to drop, said in the store's words that nothing was changed.
+func TestHibernatesThoughNotDropped(t *testing.T) {
+	t.Parallel()
+	s := awake(t)
+	c, _ := hibernateWhole(t, s)
+	records := 0
+	dies := &faultyStore{Store: s.store, kind: failed, at: func(now step) bool {
+		if strings.HasPrefix(now.text, "Put sweep/environments/") {
+			records++
+		}
+		return records == 2 && strings.HasPrefix(now.text, "List sweep/runs/")
+	}}
+	err := s.do(t.Context(), dies, c)
+	state, next := envdb.Advice(err)
+	if !dies.happened() || !strings.Contains(state, "staging hibernates as backup") || !strings.Contains(next, "envdb wake staging goes back") {
+		t.Errorf("got %s", problem(err))
+	}
+	s.must(t, c)
+	if got := s.target.states(t); got != "none" {
+		t.Errorf("given again, there is %s", got)
+	}
+}

@@ -39,6 +39,9 @@ type operation struct {
 	// requests is that every so manieth request to a bucket fails in one way in
 	// `make test`; none if 0.
 	requests int
+	// free says that the command, given again when it was done, takes no lease:
+	// that of a run which was killed stays until somebody needs it.
+	free bool
 	// once says that the command cannot be given again when it was done.
 	once bool
 }
@@ -51,6 +54,10 @@ func operations() []operation {
 		{name: "promote", ways: 2, shards: 1, every: 4, requests: 6, scene: mirrored, prepare: promoteDark, state: live, versions: "live baseline previous", once: true},
 		{name: "rollback", ways: 2, shards: 1, every: 4, requests: 6, scene: mirrored, prepare: rollBack, state: live, versions: "live baseline previous", once: true},
 		{name: "reset", ways: 1, shards: 1, every: 12, requests: 10, scene: mirrored, prepare: resetBroken, state: live, versions: "live baseline previous", once: true},
+		{name: "seed", ways: 1, shards: 1, calls: 12, every: 80, scene: seeded, prepare: seedOther, state: live, versions: "live baseline previous"},
+		{name: "create", ways: 1, shards: 1, calls: 12, every: 80, scene: creatable, prepare: createAnew, state: live, versions: "live baseline", free: true},
+		{name: "hibernate", ways: 1, shards: 1, calls: 16, every: 80, scene: awake, prepare: hibernateWhole, state: liveOrKept, versions: "none"},
+		{name: "wake", ways: 1, shards: 1, calls: 12, every: 80, scene: asleep, prepare: wakeUp, state: liveOrKept, versions: "live", free: true},
 		{name: "discard", ways: 2, shards: 1, every: 3, requests: 8, scene: mirrored, prepare: discardDark, state: darkVersion, versions: "live baseline previous", once: true},
 		{name: "clean", ways: 1, shards: 1, calls: 2, every: 16, requests: 16, scene: littered, prepare: cleanUp, state: leftovers, versions: "live baseline previous"},
 		{name: "verify", ways: 2, shards: 1, every: 2, requests: 4, scene: mirrored, prepare: simply("verify", "prod"), state: marks},

@@ -36,6 +36,8 @@ type scene struct {
 	// backups, the older first.
 	ids      []envdb.BackupID
 	contents []string
+	// digests are those of either of two sets of fixtures.
+	digests []string
 	// done is what an undisturbed run leads to, where that is always the same.
 	done   *string
 	source *database // what is backed up
@@ -52,10 +54,14 @@ func newScene(t *testing.T, databases ...*database) *scene {
 	fmt.Fprintf(&yaml, "project: %s\nstore: {url: '%s'}\nhome: home\njobs: 2\nenvironments:\n", project, s.path("store"))
 	for _, d := range databases {
 		s.databases[d.env] = d
-		fmt.Fprintf(&yaml, "  %s:\n    tier: %s\n    url: file:%s.url\n", d.env, d.tier, d.env)
-		files[d.env+".url"] = s.proxy.url(d).Reveal()
-		if d.tier == envdb.ProductionCopy {
+		declared, url := d.declared(s.proxy.url(d))
+		fmt.Fprintf(&yaml, "  %s:\n    tier: %s\n    url: file:%s.url\n", declared, d.tier, d.env)
+		files[d.env+".url"] = url
+		switch d.tier {
+		case envdb.ProductionCopy:
 			fmt.Fprintf(&yaml, "    mirror: {from: prod, neutralise: [neutralise.sql], checks: [check.sql], preserve: [{table: entry, where: id %% 10 = 0}]}\n")
+		case envdb.QA, envdb.Test:
+			fmt.Fprintf(&yaml, "    seed: {migrations: db, fixtures: [fixtures], checks: [check.sql]}\n")
 		}
 	}
 	files["envdb.yaml"] = yaml.String()
