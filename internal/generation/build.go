@@ -235,8 +235,7 @@ func (g *Generations) mayCreate(ctx context.Context, conn *pgx.Conn) error {
 		return g.explain(err, "read the role")
 	}
 	if !may {
-		return envdb.Fail(envdb.ErrPreflight, "role %q may not create databases on the server of %s", g.role, g.env.Name).
-			WithState("nothing was changed").
+		return lacking("role %q may not create databases on the server of %s", g.role, g.env.Name).
 			WithNext("as a superuser: ALTER ROLE %s CREATEDB;", postgres.Quote(g.role))
 	}
 	return nil

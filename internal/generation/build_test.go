@@ -125,6 +125,16 @@ func TestPlainRole(t *testing.T) {
 		return err
 	}
 	wants(t, promote(), envdb.ErrPreflight, "it belongs to", "GRANT", owner)
+	// A member of a superuser would be one: such a database changes hands.
+	for _, super := range []string{"ALTER ROLE " + owner + " SUPERUSER", "GRANT postgres TO " + owner} {
+		s.Exec(t, "postgres", super)
+		err := promote()
+		wants(t, err, envdb.ErrPreflight, "it belongs to", "ALTER DATABASE "+base+" OWNER TO "+postgres.Quote(role)+";")
+		if strings.Contains(problem(err), "GRANT") {
+			t.Errorf("%s: %s", super, problem(err))
+		}
+		s.Exec(t, "postgres", "ALTER ROLE "+owner+" NOSUPERUSER", "REVOKE postgres FROM "+owner)
+	}
 	s.Exec(t, "postgres", "GRANT "+owner+" TO "+role)
 
 	client, err := pgx.Connect(t.Context(), s.URLAs(app, appPassword, w.base(t)).Reveal())

@@ -2,6 +2,7 @@ package generation
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"strings"
 
@@ -79,12 +80,41 @@ func (g *Generations) mayRename(ctx context.Context, conn *pgx.Conn, v Version) 
 	if err != nil {
 		return g.explain(err, "read the owner of "+v.Name)
 	}
-	if !may {
-		return envdb.Fail(envdb.ErrPreflight, "role %q may not rename database %s: it belongs to %q", g.role, v.Name, owner).
-			WithState("nothing was changed").
-			WithNext("as a superuser: GRANT %s TO %s;", postgres.Quote(owner), postgres.Quote(g.role))
+	if may {
+		return nil
 	}
-	return nil
+	grant, err := g.asOwner(ctx, conn, owner, v.Name)
+	if err != nil {
+		return err
+	}
+	return lacking("role %q may not rename database %s: it belongs to %q", g.role, v.Name, owner).WithNext("as a superuser: %s", grant)
+}
+
+// ErrRole is wrapped by the error of something that envdb's role may not do on
+// the server, and another role may.
+var ErrRole = errors.New("the role may not do that")
+
+// lacking returns a Problem that wraps ErrRole.
+func lacking(format string, args ...any) *envdb.Problem {
+	p := envdb.Fail(envdb.ErrPreflight, format, args...).WithState("nothing was changed")
+	p.Err = errors.Join(ErrRole, p.Err)
+	return p
+}
+
+// asOwner returns the statement that gives envdb's role the rights of a
+// database's owner. As a member of a superuser it would be one itself, so there
+// the database changes hands instead.
+func (g *Generations) asOwner(ctx context.Context, conn *pgx.Conn, owner, database string) (string, error) {
+	var super bool
+	err := conn.QueryRow(ctx, `
+		SELECT EXISTS (SELECT FROM pg_roles WHERE rolsuper AND pg_has_role(o.oid, oid, 'MEMBER')) FROM pg_roles AS o WHERE o.rolname = $1`, owner).Scan(&super)
+	switch {
+	case err != nil:
+		return "", g.explain(err, "read role "+owner)
+	case super:
+		return fmt.Sprintf("ALTER DATABASE %s OWNER TO %s;", postgres.Quote(database), postgres.Quote(g.role)), nil
+	}
+	return fmt.Sprintf("GRANT %s TO %s;", postgres.Quote(owner), postgres.Quote(g.role)), nil
 }
 
 // mayEndSQL selects the sessions ($1: oids of databases) that envdb's role may
@@ -121,8 +151,7 @@ func (g *Generations) cannotEnd(err error, who string) error {
 	if err != nil {
 		cause = fmt.Sprintf(": %v", err)
 	}
-	return envdb.Fail(envdb.ErrPreflight, "role %q may not end %s%s", g.role, who, cause).
-		WithState("nothing was changed").
+	return lacking("role %q may not end %s%s", g.role, who, cause).
 		WithNext("as a superuser: GRANT pg_signal_backend TO %s; (sessions of superusers only a superuser can end)", postgres.Quote(g.role))
 }
 
@@ -152,12 +181,14 @@ func (g *Generations) mayGive(ctx context.Context, conn *pgx.Conn, p Properties)
 	if err := conn.QueryRow(ctx, "SELECT pg_has_role($1::name, 'USAGE') AND pg_has_role($1::name, $2)", p.Owner, g.setOption()).Scan(&may); err != nil {
 		return g.explain(err, "read role "+p.Owner)
 	}
-	if !may {
-		return envdb.Fail(envdb.ErrPreflight, "role %q may not give a database to %q", g.role, p.Owner).
-			WithState("nothing was changed").
-			WithNext("as a superuser: GRANT %s TO %s;", postgres.Quote(p.Owner), postgres.Quote(g.role))
+	if may {
+		return nil
 	}
-	return nil
+	grant, err := g.asOwner(ctx, conn, p.Owner, g.base)
+	if err != nil {
+		return err
+	}
+	return lacking("role %q may not give a database to %q", g.role, p.Owner).WithNext("as a superuser: %s", grant)
 }
 
 // setOption is the privilege to become a role, which 16 told apart from
