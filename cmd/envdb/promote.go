@@ -72,6 +72,6 @@ func renderSwap(w io.Writer, r *manager.SwapResult) {
 	}
 	fmt.Fprintf(w, "\n  logins waited %s during the swap\n", console.Duration(r.Held))
 	if r.Previous != "" {
-		fmt.Fprintf(w, "  what was live is now %s\nUndo: envdb rollback %s\n", r.Previous, r.Environment)
+		fmt.Fprintf(w, "  what was live is now %s\nUndo: %s\n", r.Previous, r.Undo)
 	}
 }

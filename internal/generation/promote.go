@@ -2,6 +2,7 @@ package generation
 
 import (
 	"context"
+	"fmt"
 	"slices"
 	"time"
 
@@ -91,19 +92,20 @@ func (g *Generations) promotable(v Version) error {
 			WithState("nothing was changed").WithNext("%s", next)
 	}
 	versions := "see `envdb versions " + g.env.Name + "`"
+	discard := fmt.Sprintf("envdb discard %s '%s' --confirm '%s'", g.env.Name, v.Name, v.Name)
 	switch {
 	case v.Broken:
-		return refuse("dropping it was begun", "discard it")
+		return refuse("dropping it was begun", discard)
 	case v.State == envdb.Live:
 		return refuse("it is live", versions)
 	case v.Marker == nil:
 		return refuse(v.Unmarked, versions)
 	case v.State == envdb.Aside:
-		return refuse("it was not made by envdb", "to bring it back: `envdb rollback "+g.env.Name+" "+v.Name+"`")
+		return refuse("it was not made by envdb", "if it is what was live before, `envdb rollback "+g.env.Name+"` brings it back")
 	case v.State == envdb.Baseline || v.State == Sealing:
 		return refuse("resets are made from it", "to go back to it: `envdb reset "+g.env.Name+"`")
 	case v.Unsealed != "":
-		return refuse(v.Unsealed, "discard it")
+		return refuse(v.Unsealed, discard)
 	case v.State == Building && v.Marker.Run != g.run:
 		return refuse("run "+v.Marker.Run+" did not finish it", "run the mirror or restore again")
 	}

@@ -388,7 +388,7 @@ func (m *Manager) uncreate(ctx context.Context, x *execution, c *creation, cause
 		return err
 	})
 	if err != nil {
-		return problem.WithState("%s is recorded, and not finished: envdb create %s carries on, envdb destroy %s removes it", c.env.Name, c.env.Name, c.env.Name)
+		return problem.WithState("%s is recorded, and not finished: envdb create %s carries on, envdb destroy %s --confirm %s removes it", c.env.Name, c.env.Name, c.env.Name, c.env.Name)
 	}
 	return problem.WithState("there is no environment %s", c.env.Name)
 }

@@ -94,11 +94,21 @@ func (x *execution) promoted(p generation.Promotion) {
 
 // darkNext says what to do with a version that was left dark.
 func darkNext(b building, dark *generation.Dark) string {
-	confirm := ""
-	if b.env.Protected() {
-		confirm = " --confirm " + b.env.Name
+	return fmt.Sprintf("look at it: psql \"$(envdb env url '%s@%s')\"; make it live: envdb promote %s '%s'%s", b.env.Name, dark.Name, b.env.Name, dark.Name, confirming(b.env))
+}
+
+// confirming is what a command that changes what is live needs to run as it is
+// printed.
+func confirming(env config.Environment) string {
+	if !env.Protected() {
+		return ""
 	}
-	return fmt.Sprintf("look at it: psql \"$(envdb env url '%s@%s')\"; make it live: envdb promote %s '%s'%s", b.env.Name, dark.Name, b.env.Name, dark.Name, confirm)
+	return " --confirm " + env.Name
+}
+
+// undo is the command that undoes a swap.
+func undo(env config.Environment) string {
+	return "envdb rollback " + env.Name + confirming(env)
 }
 
 func (m *Manager) loading(x *execution, b building, dark *generation.Dark) (logical.Loading, error) {

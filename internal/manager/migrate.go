@@ -72,6 +72,9 @@ func (m *Manager) Migrate(ctx context.Context, req MigrateRequest) (*MigrateResu
 	}
 	result := &MigrateResult{Environment: r.env.Name, Backup: taken.ID, Back: r.back(taken.ID), From: before.Current}
 	err = m.run(ctx, job{operation: envdb.OpMigrate, environment: r.env.Name, backup: taken.ID}, func(ctx context.Context, x *execution) error {
+	if stays := r.backStays(); stays != "" {
+		result.Notes = append(result.Notes, "the way back "+stays)
+	}
 		result.Run = x.id()
 		return m.migrate(ctx, x, r, result)
 	})
@@ -214,14 +217,27 @@ func runMigrations(ctx context.Context, env config.Environment, cfg *pgx.ConnCon
 
 // back is the command that goes back to the backup.
 func (r migrating) back(id envdb.BackupID) string {
-	return fmt.Sprintf("envdb restore %s@%s", r.env.Name, id)
+	command := fmt.Sprintf("envdb restore %s@%s", r.env.Name, id)
+	if !r.env.Protected() && r.env.KeepPrevious == 0 {
+		command += " --confirm " + r.env.Name
+	}
+	return command
+}
+
+// backStays says that going back does not end with that command where what it
+// makes stays dark; else it is empty.
+func (r migrating) backStays() string {
+	if !r.env.Protected() {
+		return ""
+	}
+	return "builds it beside what is live; then envdb promote " + r.env.Name + " VERSION" + confirming(r.env)
 }
 
 // failed says what a failed or interrupted migration left, and how to go back.
 func (r migrating) failed(err error, id envdb.BackupID) error {
 	next := r.back(id)
-	if r.env.Protected() {
-		next += " builds it beside what is live; then envdb promote " + r.env.Name + " VERSION --confirm " + r.env.Name
+	if stays := r.backStays(); stays != "" {
+		next += " " + stays
 	}
 	p := envdb.Fail(kindOf(err), "%w", err)
 	if errors.Is(err, context.Canceled) || errors.Is(err, envdb.ErrInterrupted) {

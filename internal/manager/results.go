@@ -58,7 +58,11 @@ type SwapResult struct {
 	Source      string           `json:"source,omitempty"`
 	Point       time.Time        `json:"point,omitzero"`
 	Neutrality  envdb.Neutrality `json:"neutrality,omitempty"`
-	Held        time.Duration    `json:"logins_held_ns"`
+	// Masked is the digest of the rules with which the data was masked.
+	Masked string        `json:"masked,omitempty"`
+	Held   time.Duration `json:"logins_held_ns"`
+	// Undo is the command that undoes it, as it can be run.
+	Undo string `json:"undo,omitempty"`
 }
 
 // BackupLine is a backup in a list.

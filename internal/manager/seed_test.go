@@ -349,7 +349,7 @@ func TestMigrate(t *testing.T) {
 		t.Errorf("production without its name: %v", err)
 	}
 	os.Remove(w.path("db/migrations/00003_wrong.sql"))
-	if r, err := w.Migrate(t.Context(), manager.MigrateRequest{Environment: "prod", Confirm: "prod"}); err != nil || r.Version != 2 {
+	if r, err := w.Migrate(t.Context(), manager.MigrateRequest{Environment: "prod", Confirm: "prod"}); err != nil || r.Version != 2 || !strings.Contains(strings.Join(r.Notes, "\n"), "then envdb promote prod VERSION --confirm prod") {
 		t.Errorf("production: %+v, %v", r, problem(err))
 	}
 }

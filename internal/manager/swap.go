@@ -153,7 +153,7 @@ func (m *Manager) swap(ctx context.Context, env config.Environment, op envdb.Ope
 func swapResult(x *execution, env config.Environment, p generation.Promotion) *SwapResult {
 	r := &SwapResult{Run: x.id(), Environment: env.Name, Was: p.Was, Held: p.Held}
 	if p.Displaced != nil {
-		r.Previous = p.Displaced.Name
+		r.Previous, r.Undo = p.Displaced.Name, undo(env)
 	}
 	if marker := p.Live.Marker; marker != nil {
 		r.Source, r.Point, r.Neutrality = marker.Source, marker.Point, marker.Neutrality
