@@ -198,6 +198,25 @@ func TestReferencesAreResolvedPerEnvironment(t *testing.T) {
 	}
 }
 
+func TestURLVariable(t *testing.T) {
+	t.Parallel()
+	for said, want := range map[string]string{
+		`url: "${URL}"`:                                       "URL",
+		`url: "env:URL"`:                                      "URL",
+		`url: "${URL} "`:                                      "",
+		`url: "${URL}?x"`:                                     "",
+		`url: "postgres://u:${PASSWORD}@h/db"`:                "",
+		`url: "postgres://h/db"`:                              "",
+		`url: "env:URL", direct_url: "${DIRECT}"`:             "DIRECT",
+		`url: "env:URL", direct_url: "postgres://other:1/db"`: "",
+	} {
+		c := load(t, "project: p\nstore: {url: s}\nenvironments:\n  prod: {tier: production, "+said+"}\n", "URL=postgres://h/db", "DIRECT=postgres://d/db", "PASSWORD=x")
+		if env, err := c.Environment("prod"); err != nil || env.URLVariable != want {
+			t.Errorf("%s: %q, %v", said, env.URLVariable, err)
+		}
+	}
+}
+
 func TestReferences(t *testing.T) {
 	t.Parallel()
 	for name, c := range map[string]struct{ url, want, wrong string }{

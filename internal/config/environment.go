@@ -36,6 +36,11 @@ type Environment struct {
 	Labels map[string]string
 	Links  map[string]string
 
+	// URLVariable names the variable that holds the connection string to the
+	// server, where it comes from one and nothing else. Who gives it another
+	// value for one command connects as somebody else.
+	URLVariable string
+
 	// KeepPrevious is how many previous versions stay after a promote.
 	KeepPrevious int
 	// Jobs is how many connections work in parallel.
@@ -256,6 +261,9 @@ func (d *declaration) resolve(get lookup) (Environment, error) {
 		if *c.to, err = c.from.connect(get); err != nil {
 			return d.Environment, err
 		}
+	}
+	if env.URLVariable = d.url.soleVariable(); !d.directURL.empty() {
+		env.URLVariable = d.directURL.soleVariable()
 	}
 	for _, n := range []struct {
 		from text

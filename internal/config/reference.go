@@ -72,6 +72,16 @@ func (t text) variables() []string {
 	return names
 }
 
+// soleVariable returns the name of the variable that holds all of the text, or
+// "" if the text is more than one reference, or none.
+func (t text) soleVariable() string {
+	names := t.variables()
+	if len(names) != 1 || t.raw != "env:"+names[0] && t.raw != "${"+names[0]+"}" {
+		return ""
+	}
+	return names[0]
+}
+
 // nameIn returns the name in ${NAME}. Without its brace it is returned as it
 // stands, which is no name.
 func nameIn(found string) string {

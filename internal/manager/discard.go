@@ -45,7 +45,7 @@ func (m *Manager) Discard(ctx context.Context, req DiscardRequest) (*DiscardResu
 	}
 	run, err := m.discard(ctx, env, req.Version)
 	if err != nil {
-		return nil, err
+		return nil, withRights(env, err, fmt.Sprintf("envdb discard %s '%s' --confirm '%s'", env.Name, req.Version, req.Version))
 	}
 	return &DiscardResult{Run: run, Environment: env.Name, Version: req.Version}, nil
 }

@@ -8,6 +8,7 @@ import (
 	"testing"
 
 	"github.com/envdb/envdb"
+	"github.com/envdb/envdb/internal/config"
 	"github.com/envdb/envdb/internal/manager"
 	"github.com/envdb/envdb/internal/pgtest"
 )
@@ -39,6 +40,76 @@ func TestTargetLacksWhatIsNeeded(t *testing.T) {
 	_, err = w.Mirror(t.Context(), mirrorRequest("prod", "qa"))
 	wants(t, err, envdb.ErrPreflight, "pg_cron 1.6", "apt install", "extensions.skip", "nothing was changed")
 	same(t, "the target", target.state(t), before)
+}
+
+// The role that only reads production cannot bring it back. It is not to be
+// given what it lacks: another role does that one command.
+func TestProductionIsBroughtBackByAnotherRole(t *testing.T) {
+	s := pgtest.Start(t)
+	role, password := s.CreateRole(t, "BYPASSRLS")
+	s.Exec(t, "postgres", "GRANT pg_read_all_data TO "+role)
+	prod := on(t, s, "prod", envdb.Production).have(t, small("prod")...)
+	variable := strings.ToUpper(prod.base) + "_URL"
+	reader := prod
+	reader.url = envdb.ConnString("env:" + variable)
+	t.Setenv(variable, s.URLAs(role, password, prod.base).Reveal())
+	w := newWorld(t, reader)
+	as := func(url envdb.ConnString) { // as another process would
+		t.Setenv(variable, url.Reveal())
+		var err error
+		if w.config, err = config.Load(w.path("envdb.yaml"), nil); err != nil {
+			t.Fatal(problem(err))
+		}
+		w.Manager, w.ledger = w.newManager()
+	}
+	taken := w.backup("prod")
+	refused := func(command string, err error) {
+		t.Helper()
+		wants(t, err, envdb.ErrPreflight, "the same as a superuser, for this one command: "+variable+"='<the url of a superuser>' "+command)
+		if strings.Contains(problem(err), "CREATEDB") || strings.Contains(problem(err), "grant the role") {
+			t.Errorf("%s: %s", command, problem(err))
+		}
+	}
+	restore := manager.RestoreRequest{Environment: "prod", Point: envdb.AtBackup(taken.ID)}
+	_, err := w.Restore(t.Context(), restore)
+	refused("envdb restore prod@"+string(taken.ID), err)
+	_, err = w.PlanRestore(t.Context(), restore)
+	refused("envdb restore prod@"+string(taken.ID)+" --dry-run", err)
+
+	as(prod.url)
+	dark, err := w.Restore(t.Context(), restore)
+	if err != nil {
+		t.Fatal(problem(err))
+	}
+	as(s.URLAs(role, password, prod.base))
+	_, err = w.Promote(t.Context(), manager.PromoteRequest{Environment: "prod", Version: dark.Database, Confirm: "prod"})
+	refused("envdb promote prod '"+dark.Database+"' --confirm prod", err)
+	_, err = w.Discard(t.Context(), manager.DiscardRequest{Environment: "prod", Version: dark.Database, Confirm: dark.Database})
+	refused("envdb discard prod '"+dark.Database+"' --confirm '"+dark.Database+"'", err)
+
+	as(prod.url)
+	swapped, err := w.Promote(t.Context(), manager.PromoteRequest{Environment: "prod", Version: dark.Database, Confirm: "prod"})
+	if err != nil {
+		t.Fatal(problem(err))
+	}
+	same(t, "the way back", swapped.Undo, "envdb rollback prod --confirm prod")
+	as(s.URLAs(role, password, prod.base))
+	_, err = w.Rollback(t.Context(), manager.RollbackRequest{Environment: "prod", Confirm: "prod"})
+	refused("envdb rollback prod --confirm prod", err)
+}
+
+// A url that is no variable's alone cannot be replaced for one command.
+func TestProductionIsBroughtBackByAnotherURL(t *testing.T) {
+	t.Parallel()
+	s := pgtest.Start(t)
+	role, password := s.CreateRole(t, "BYPASSRLS")
+	s.Exec(t, "postgres", "GRANT pg_read_all_data TO "+role)
+	prod := on(t, s, "prod", envdb.Production).have(t, small("prod")...)
+	prod.url = s.URLAs(role, password, prod.base)
+	w := newWorld(t, prod)
+	taken := w.backup("prod")
+	_, err := w.Restore(t.Context(), manager.RestoreRequest{Environment: "prod"})
+	wants(t, err, envdb.ErrPreflight, "the same with a superuser's url for prod, for this one command: envdb restore prod@"+string(taken.ID))
 }
 
 // A role that policies hide rows from must not take a backup.

@@ -2,6 +2,7 @@ package manager
 
 import (
 	"context"
+	"fmt"
 
 	"github.com/envdb/envdb"
 	"github.com/envdb/envdb/backup"
@@ -30,7 +31,7 @@ func (m *Manager) PlanRestore(ctx context.Context, req RestoreRequest) (*Plan, e
 	if err != nil {
 		return nil, err
 	}
-	return p, m.rehearse(ctx, repository, p, b)
+	return p, withRights(b.env, m.rehearse(ctx, repository, p, b), restoreCommand(b)+" --dry-run")
 }
 
 // Restore brings an environment back to its own past.
@@ -58,7 +59,12 @@ func (m *Manager) Restore(ctx context.Context, req RestoreRequest) (*BuildResult
 	if result != nil {
 		result.Elapsed = m.now().Sub(started)
 	}
-	return result, err
+	return result, withRights(b.env, err, restoreCommand(b))
+}
+
+// restoreCommand is the command that restores the same backup.
+func restoreCommand(b building) string {
+	return fmt.Sprintf("envdb restore %s@%s", b.env.Name, b.backup.ID())
 }
 
 func (m *Manager) planRestore(ctx context.Context, repository *backup.Repository, req RestoreRequest) (*Plan, building, error) {

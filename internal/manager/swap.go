@@ -73,11 +73,14 @@ func (m *Manager) planSwap(op envdb.Operation, env config.Environment, next gene
 // Promote makes a dark version live. It needs PostgreSQL only. A dark version has
 // no baseline, so that of what was live goes, unless a rollback would bring it
 // back into force.
-func (m *Manager) Promote(ctx context.Context, req PromoteRequest) (*SwapResult, error) {
+func (m *Manager) Promote(ctx context.Context, req PromoteRequest) (_ *SwapResult, err error) {
 	env, w, err := m.sanctioned(ctx, req.Environment, envdb.OpPromote, req.Confirm)
 	if err != nil {
 		return nil, err
 	}
+	defer func() {
+		err = withRights(env, err, fmt.Sprintf("envdb promote %s '%s'%s", env.Name, req.Version, confirming(env)))
+	}()
 	return m.swap(ctx, env, envdb.OpPromote, func(ctx context.Context, x *execution, g *generation.Generations) (p generation.Promotion, err error) {
 		next, err := g.Find(ctx, req.Version)
 		if err != nil {
@@ -97,11 +100,12 @@ func (m *Manager) Promote(ctx context.Context, req PromoteRequest) (*SwapResult,
 }
 
 // Rollback makes the previous version live again. It needs PostgreSQL only.
-func (m *Manager) Rollback(ctx context.Context, req RollbackRequest) (*SwapResult, error) {
+func (m *Manager) Rollback(ctx context.Context, req RollbackRequest) (_ *SwapResult, err error) {
 	env, w, err := m.sanctioned(ctx, req.Environment, envdb.OpRollback, req.Confirm)
 	if err != nil {
 		return nil, err
 	}
+	defer func() { err = withRights(env, err, undo(env)) }()
 	return m.swap(ctx, env, envdb.OpRollback, func(ctx context.Context, _ *execution, g *generation.Generations) (generation.Promotion, error) {
 		options, err := rollbackOptions(ctx, g, env)
 		if err != nil {
