@@ -46,9 +46,20 @@ func renderBackups(w io.Writer, l *manager.BackupList) {
 
 func newVersionsCommand(a *app) *cobra.Command {
 	return &cobra.Command{
-		Use:     "versions ENV",
-		Short:   "List the versions of an environment: live, dark, previous, baseline",
-		Example: "  envdb versions prod-copy",
+		Use:   "versions ENV",
+		Short: "List the versions of an environment: live, dark, previous, baseline",
+		Long: `List the versions of an environment: the databases that envdb keeps of it.
+
+  STATE     live serves; dark is built and does not serve; previous was live;
+            baseline and spare are sealed copies, of which resets are made; aside
+            is a database that envdb did not make
+  DATA IS   raw: as it was in the source, so a copy of production holds what
+            production holds; neutralised: jobs, subscriptions and outbound
+            addresses of production were taken out; masked: values were replaced
+            by rules; seeded: from migrations and fixtures
+  SIZE      on disk; - where the role in the url may not ask for it
+  NOT USED, BECAUSE   why no reset is made of a baseline or spare any more`,
+		Example: "  envdb versions prod-copy\n  envdb versions prod-copy -o json",
 		Args:    arguments("ENV"),
 		RunE: func(c *cobra.Command, args []string) error {
 			return look(c.Context(), a, renderVersions, func(ctx context.Context, m *manager.Manager) (*manager.VersionList, error) {
@@ -60,7 +71,13 @@ func newVersionsCommand(a *app) *cobra.Command {
 
 func renderVersions(w io.Writer, l *manager.VersionList) {
 	rows := make([][]string, 0, len(l.Versions))
+	unsized := false
 	for _, v := range l.Versions {
+		size := "-"
+		if v.Size != nil {
+			size = console.Bytes(*v.Size)
+		}
+		unsized = unsized || v.Size == nil
 		from := ""
 		if v.Source != "" {
 			from = v.Source + " as of " + console.Time(v.Point)
@@ -68,9 +85,12 @@ func renderVersions(w io.Writer, l *manager.VersionList) {
 		if v.Digest != "" {
 			from = seededFrom(v.Digest, v.Labels)
 		}
-		rows = append(rows, []string{v.Name, string(v.State), dataState(v.Neutrality, v.Masked), from, console.Bytes(v.Size), v.Unsealed})
+		rows = append(rows, []string{v.Name, string(v.State), dataState(v.Neutrality, v.Masked), from, size, v.Unsealed})
 	}
 	console.Table(w, []string{"DATABASE", "STATE", "DATA IS", "FROM", "SIZE", "NOT USED, BECAUSE"}, rows)
+	if unsized {
+		fmt.Fprintln(w, "a size of - is not known: the role in the url may not ask for it (pg_read_all_stats may); it says nothing of the content")
+	}
 }
 
 func newStatusCommand(a *app) *cobra.Command {

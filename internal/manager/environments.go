@@ -201,7 +201,10 @@ func (m *Manager) look(ctx context.Context, env config.Environment) (*generation
 func versionLines(versions []generation.Version) []VersionLine {
 	lines := make([]VersionLine, 0, len(versions))
 	for _, v := range versions {
-		line := VersionLine{Name: v.Name, State: v.State, Size: v.Size, Unsealed: v.Unsealed}
+		line := VersionLine{Name: v.Name, State: v.State, Unsealed: v.Unsealed}
+		if v.Size > 0 { // no database is empty on disk
+			line.Size = &v.Size
+		}
 		if v.Marker != nil {
 			line.Source, line.Backup, line.Point, line.Neutrality = v.Marker.Source, v.Marker.Backup, v.Marker.Point, v.Marker.Neutrality
 			line.Digest, line.Labels, line.Created = v.Marker.Digest, v.Marker.Labels, v.Marker.Created

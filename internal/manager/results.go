@@ -126,7 +126,9 @@ type VersionLine struct {
 	Created time.Time         `json:"created,omitzero"`
 	// Masked is the digest of the rules with which the data was masked.
 	Masked string `json:"masked,omitempty"`
-	Size   int64  `json:"size"`
+	// Size is in bytes, and nil where it is not known: the role in the url may
+	// not ask for it, or the database can only be dropped.
+	Size *int64 `json:"size,omitempty"`
 	// Unsealed says why a baseline or a spare is of no use.
 	Unsealed string `json:"unsealed,omitempty"`
 }
