@@ -100,11 +100,10 @@ func (a *app) echoPoint(ref envdb.Ref) {
 
 // renderBuilt shows what a mirror or a restore made.
 func renderBuilt(w io.Writer, r *manager.BuildResult) {
-	what := "live"
-	if r.Dark {
-		what = "dark (not serving)"
+	fmt.Fprintln(w, builtText(r))
+	if r.Asked != nil {
+		renderAsked(w, *r.Asked, r.Point, r.Behind)
 	}
-	fmt.Fprintf(w, "%s is %s as of %s: %s, %s, %s\n", r.Environment, r.Source, console.Time(r.Point), what, r.Neutrality, r.Database)
 	fmt.Fprintf(w, "  %s in %s, %s; %s checked; in %s\n",
 		console.Bytes(r.Bytes), counted(int64(r.Tables), "table"), counted(r.Rows, "row"), counted(int64(r.ObjectsChecked), "object"), console.Duration(r.Elapsed))
 	renderMasked(w, r.Masked)
@@ -121,6 +120,24 @@ func renderBuilt(w io.Writer, r *manager.BuildResult) {
 	case r.Previous != "":
 		fmt.Fprintf(w, "Undo: envdb rollback %s\n", r.Environment)
 	}
+}
+
+// builtText says what a mirror or a restore made, and what that means for what
+// serves.
+func builtText(r *manager.BuildResult) string {
+	data, at := dataState(r.Neutrality, r.MaskedWith), console.Time(r.Point)
+	own := r.Source == r.Environment
+	switch {
+	case r.Onto:
+		return fmt.Sprintf("%s as it was at %s is on the new server: %s, %s", r.Environment, at, data, r.Database)
+	case r.Dark && own:
+		return fmt.Sprintf("a dark copy of %s as of %s is ready: %s (not serving, %s); %s itself is as it was", r.Source, at, r.Database, data, r.Environment)
+	case r.Dark:
+		return fmt.Sprintf("a dark copy of %s as of %s is ready for %s: %s (not serving, %s); %s itself is as it was", r.Source, at, r.Environment, r.Database, data, r.Environment)
+	case own:
+		return fmt.Sprintf("%s is as it was at %s: live, %s, %s", r.Environment, at, data, r.Database)
+	}
+	return fmt.Sprintf("%s is %s as of %s: live, %s, %s", r.Environment, r.Source, at, data, r.Database)
 }
 
 // renderCode says which code and schema belong to the data.

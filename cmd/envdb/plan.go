@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io"
 	"strings"
+	"time"
 
 	"github.com/envdb/envdb/internal/console"
 	"github.com/envdb/envdb/internal/manager"
@@ -24,7 +25,7 @@ func renderPlan(w io.Writer, p *manager.Plan) {
 	}
 	fmt.Fprintln(w, " (a dry run: nothing is done)")
 	if p.Asked != nil && p.Point != nil {
-		fmt.Fprintf(w, "  asked for %s; the newest restore point before it is %s\n", console.Time(*p.Asked), console.Time(*p.Point))
+		renderAsked(w, *p.Asked, *p.Point, p.Behind)
 	}
 	for i, step := range p.Steps {
 		fmt.Fprintf(w, "  %d. %s\n", i+1, step)
@@ -33,6 +34,16 @@ func renderPlan(w io.Writer, p *manager.Plan) {
 	for _, warning := range p.Warnings {
 		fmt.Fprintf(w, "  warning: %s\n", warning)
 	}
+}
+
+// renderAsked says which moment answers the one that was asked for. Rows that
+// were written between the two are not there.
+func renderAsked(w io.Writer, asked, point time.Time, behind time.Duration) {
+	if behind <= 0 {
+		fmt.Fprintf(w, "  asked for %s: it is exactly as it was then\n", console.Time(asked))
+		return
+	}
+	fmt.Fprintf(w, "  asked for %s; the newest restore point before it is %s (%s earlier)\n", console.Time(asked), console.Time(point), console.Duration(behind))
 }
 
 // renderPeak shows how much disk the environment takes at its peak, and for

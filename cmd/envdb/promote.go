@@ -68,7 +68,7 @@ func (a *app) runSwap(ctx context.Context, dryRun bool, plan func(context.Contex
 func renderSwap(w io.Writer, r *manager.SwapResult) {
 	fmt.Fprintf(w, "%s now serves %s", r.Environment, r.Was)
 	if !r.Point.IsZero() {
-		fmt.Fprintf(w, ": %s as of %s, %s", r.Source, console.Time(r.Point), r.Neutrality)
+		fmt.Fprintf(w, ": %s as of %s, %s", r.Source, console.Time(r.Point), dataState(r.Neutrality, r.Masked))
 	}
 	fmt.Fprintf(w, "\n  logins waited %s during the swap\n", console.Duration(r.Held))
 	if r.Previous != "" {

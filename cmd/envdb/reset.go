@@ -72,7 +72,7 @@ func renderReset(w io.Writer, r *manager.ResetResult) {
 		fmt.Fprintf(w, " to %s as of %s", r.Source, console.Time(r.Point))
 	}
 	fmt.Fprintf(w, ": live, %s, %s\n  %s %s, in %s; logins waited %s\n",
-		r.Neutrality, r.Database, console.Bytes(r.Bytes), madeFrom(r), console.Duration(r.Elapsed), console.Duration(r.Held))
+		dataState(r.Neutrality, r.Masked), r.Database, console.Bytes(r.Bytes), madeFrom(r), console.Duration(r.Elapsed), console.Duration(r.Held))
 	if r.Why != "" {
 		fmt.Fprintf(w, "  not from a baseline: %s\n", r.Why)
 	}

@@ -45,7 +45,7 @@ func (m *Manager) finish(ctx context.Context, x *execution, g *generation.Genera
 	result := &BuildResult{
 		Run: x.id(), Environment: b.env.Name, Source: b.source, Backup: b.backup.ID(), Point: catalogue.Point, Neutrality: b.neutralityOf(catalogue),
 		Release: catalogue.Release, Migration: catalogue.Migration, Database: dark.Name, Dark: !b.promote, Bytes: loaded.Bytes, Tables: len(catalogue.Tables), Rows: loaded.Rows,
-		ObjectsChecked: checked, Masked: masked, Notes: slices.Concat(loaded.Notes, loaded.Neutralised, adapted),
+		MaskedWith: b.maskedWith(catalogue), Onto: b.onto, ObjectsChecked: checked, Masked: masked, Notes: slices.Concat(loaded.Notes, loaded.Neutralised, adapted),
 	}
 	x.facts("rows", loaded.Rows, "bytes", loaded.Bytes, "objects_checked", checked)
 	source, notes, err := m.carried(ctx, x, b, catalogue)
@@ -53,7 +53,7 @@ func (m *Manager) finish(ctx context.Context, x *execution, g *generation.Genera
 		return nil, err
 	}
 	result.Notes = append(result.Notes, notes...)
-	completion := generation.Completion{Neutrality: result.Neutrality, Masked: b.maskedWith(catalogue), Carried: &source, Access: accessMark(b.env)}
+	completion := generation.Completion{Neutrality: result.Neutrality, Masked: result.MaskedWith, Carried: &source, Access: accessMark(b.env)}
 	if !b.promote {
 		result.Next = darkNext(b, dark)
 		_, err := g.Complete(ctx, b.target, b.operation, dark.Name, completion)

@@ -8,6 +8,7 @@ import (
 	"github.com/envdb/envdb"
 	"github.com/envdb/envdb/backup"
 	"github.com/envdb/envdb/internal/config"
+	"github.com/envdb/envdb/restore"
 )
 
 // MirrorRequest asks to fill Target from a restore point of Source.
@@ -70,6 +71,7 @@ func (m *Manager) Mirror(ctx context.Context, req MirrorRequest) (*BuildResult, 
 	})
 	if result != nil {
 		result.Elapsed = m.now().Sub(started)
+		result.Asked, result.Behind = planned.plan.Asked, planned.plan.Behind
 	}
 	return result, err
 }
@@ -206,6 +208,7 @@ func (m *Manager) describeBuild(p *Plan, b building, asked envdb.Point) {
 	}
 	if manifest := b.backup.Manifest; manifest != nil {
 		p.Backup, p.Point, p.Bytes = manifest.ID, &manifest.Point, manifest.Totals.LogicalBytes
+		p.Behind = restore.Behind(b.backup, asked)
 		p.add(fmt.Sprintf("read backup %s: %s as of %s", manifest.ID, b.source, manifest.Point.UTC().Format(time.DateTime+" UTC")))
 	}
 	p.Neutrality = b.neutrality()

@@ -17,6 +17,9 @@ type Plan struct {
 	Asked  *time.Time     `json:"asked,omitempty"`
 	Point  *time.Time     `json:"point,omitempty"`
 	Backup envdb.BackupID `json:"backup,omitempty"`
+	// Behind is how far before Asked the data lies; 0 where it is exactly as it
+	// was then.
+	Behind time.Duration `json:"behind_ns,omitempty"`
 	// TakesBackup says that a backup of Source comes first.
 	TakesBackup bool `json:"takes_backup,omitempty"`
 	// Bytes is the logical size of what is copied.

@@ -41,6 +41,8 @@ type ResetResult struct {
 	Backup     envdb.BackupID   `json:"backup,omitempty"`
 	Point      time.Time        `json:"point,omitzero"`
 	Neutrality envdb.Neutrality `json:"neutrality,omitempty"`
+	// Masked is the digest of the rules with which the data was masked.
+	Masked string `json:"masked,omitempty"`
 	// Bytes is the size of the version; Strategy says how it was copied.
 	Bytes    int64               `json:"bytes,omitempty"`
 	Strategy generation.Strategy `json:"strategy,omitempty"`
@@ -109,7 +111,7 @@ func (m *Manager) reset(ctx context.Context, x *execution, r resetting) (*ResetR
 	}
 	result := r.result(x, m.now())
 	result.Database, result.Previous, result.Notes = built.Database, built.Previous, built.Notes
-	result.Source, result.Backup, result.Point, result.Neutrality = built.Source, built.Backup, built.Point, built.Neutrality
+	result.Source, result.Backup, result.Point, result.Neutrality, result.Masked = built.Source, built.Backup, built.Point, built.Neutrality, built.MaskedWith
 	if built.Promotion != nil {
 		result.Held, result.Bytes = built.Promotion.Held, built.Promotion.Live.Size
 	}
@@ -185,7 +187,7 @@ func (r *ResetResult) describe(next generation.Version, p generation.Promotion) 
 		r.Strategy = next.Copied.Strategy
 	}
 	if marker := p.Live.Marker; marker != nil {
-		r.Source, r.Backup, r.Point, r.Neutrality = marker.Source, envdb.BackupID(marker.Backup), marker.Point, marker.Neutrality
+		r.Source, r.Backup, r.Point, r.Neutrality, r.Masked = marker.Source, envdb.BackupID(marker.Backup), marker.Point, marker.Neutrality, marker.Masked
 	}
 }
 

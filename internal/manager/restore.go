@@ -58,6 +58,7 @@ func (m *Manager) Restore(ctx context.Context, req RestoreRequest) (*BuildResult
 	})
 	if result != nil {
 		result.Elapsed = m.now().Sub(started)
+		result.Asked, result.Behind = p.Asked, p.Behind
 	}
 	return result, withRights(b.env, err, restoreCommand(b))
 }

@@ -3,6 +3,7 @@ package manager_test
 import (
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/envdb/envdb"
 	"github.com/envdb/envdb/internal/manager"
@@ -31,6 +32,13 @@ func TestRestoreOfItsOwnPast(t *testing.T) {
 	same(t, "as of the second's moment", staging.content(t), "1|two")
 	if r.Backup != second.ID {
 		t.Errorf("its moment gave %s, want %s", r.Backup, second.ID)
+	}
+	if r.Asked == nil || r.Behind != 0 {
+		t.Errorf("its moment is said to be %s before %v", r.Behind, r.Asked)
+	}
+	asked := second.Point.Add(6 * time.Minute)
+	if late := w.restore(manager.RestoreRequest{Environment: "staging", Point: envdb.At(asked)}); late.Asked == nil || !late.Asked.Equal(asked) || late.Behind != 6*time.Minute {
+		t.Errorf("six minutes later is said to be %s before %v", late.Behind, late.Asked)
 	}
 	before := staging.state(t)
 	dark := w.restore(manager.RestoreRequest{Environment: "staging", Point: envdb.AtBackup(first.ID), Dark: true})

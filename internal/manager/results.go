@@ -24,6 +24,15 @@ type BuildResult struct {
 	Backup      envdb.BackupID   `json:"backup"`
 	Point       time.Time        `json:"point,omitzero"`
 	Neutrality  envdb.Neutrality `json:"neutrality"`
+	// MaskedWith is the digest of the rules with which the data is masked, by
+	// this run or by the one that filled the source.
+	MaskedWith string `json:"masked_with,omitempty"`
+	// Asked is the moment that was asked for, Behind how far before it the data
+	// lies; 0 where it is exactly as it was then.
+	Asked  *time.Time    `json:"asked,omitempty"`
+	Behind time.Duration `json:"behind_ns,omitempty"`
+	// Onto says that it is on a new server.
+	Onto bool `json:"onto,omitempty"`
 	// Database is the name of the version that was built, as it is now.
 	Database string `json:"database"`
 	Dark     bool   `json:"dark"`

@@ -160,7 +160,7 @@ func swapResult(x *execution, env config.Environment, p generation.Promotion) *S
 		r.Previous, r.Undo = p.Displaced.Name, undo(env)
 	}
 	if marker := p.Live.Marker; marker != nil {
-		r.Source, r.Point, r.Neutrality = marker.Source, marker.Point, marker.Neutrality
+		r.Source, r.Point, r.Neutrality, r.Masked = marker.Source, marker.Point, marker.Neutrality, marker.Masked
 	}
 	return r
 }
