@@ -40,6 +40,14 @@ func main() {
 func Main(args []string, stdin io.Reader, stdout, stderr io.Writer) int {
 	ctx, cancel := context.WithCancelCause(context.Background())
 	defer cancel(nil)
+	stdout = outlet{stdout}
+	// Go ends a process that writes to a closed pipe as its stdout or stderr,
+	// unless somebody asks for the signal: a run would end in the middle because
+	// whoever read its output had read enough. Programs that envdb starts have the
+	// signal as ever, which they would not if it were ignored.
+	unread := make(chan os.Signal, 1)
+	signal.Notify(unread, syscall.SIGPIPE)
+	defer signal.Stop(unread)
 	signals := make(chan os.Signal, 2)
 	signal.Notify(signals, os.Interrupt, syscall.SIGTERM)
 	defer signal.Stop(signals)
