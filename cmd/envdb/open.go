@@ -59,9 +59,14 @@ func (a *app) progress() (*console.Screen, envdb.Report) {
 	return screen, screen.Report
 }
 
+// level is how much of the log a person reads: with --quiet only what somebody
+// should look at, as cron mails whatever there is.
 func (a *app) level() slog.Level {
-	if a.debug {
+	switch {
+	case a.debug:
 		return slog.LevelDebug
+	case a.quiet:
+		return slog.LevelWarn
 	}
 	return slog.LevelInfo
 }

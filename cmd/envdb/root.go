@@ -51,7 +51,7 @@ In an emergency: envdb help back`,
 	flags := root.PersistentFlags()
 	flags.StringVar(&a.configPath, "config", "", "configuration `file` (default: $ENVDB_CONFIG, ./envdb.yaml, ~/.config/envdb/envdb.yaml, /etc/envdb/envdb.yaml)")
 	flags.StringVarP(&a.output, "output", "o", "table", "the `form` of results: table or json")
-	flags.BoolVarP(&a.quiet, "quiet", "q", false, "no progress")
+	flags.BoolVarP(&a.quiet, "quiet", "q", false, "on stderr warnings only, and no progress")
 	flags.BoolVar(&a.debug, "debug", false, "log everything")
 	root.SetFlagErrorFunc(func(c *cobra.Command, err error) error {
 		return envdb.Fail(envdb.ErrMisuse, "%w", err).WithNext("%s --help", c.CommandPath())

@@ -90,7 +90,7 @@ func (g *Generations) dropIf(ctx context.Context, v Version, may func(Version) e
 	if err != nil {
 		return err
 	}
-	g.log.Info("database dropped", "env", g.env.Name, "database", v.Name)
+	g.log.Debug("database dropped", "env", g.env.Name, "database", v.Name)
 	return nil
 }
 

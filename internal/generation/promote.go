@@ -335,7 +335,7 @@ func (g *Generations) dropSurplus(ctx context.Context, p *Promotion, keep int) {
 				p.Undropped = map[string]string{}
 			}
 			p.Undropped[v.Name] = err.Error()
-			g.log.Warn("previous version not dropped", "env", g.env.Name, "database", v.Name, "err", err)
+			g.log.Debug("previous version not dropped", "env", g.env.Name, "database", v.Name, "err", err)
 			continue
 		}
 		p.Dropped = append(p.Dropped, v.Name)

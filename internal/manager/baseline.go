@@ -167,7 +167,14 @@ func dropObsolete(ctx context.Context, x *execution, g *generation.Generations, 
 			errs = append(errs, err)
 			continue
 		}
-		x.log.Debug("dropped what no reset would use", "database", v.Name)
+		what := "removed the baseline before this one"
+		switch {
+		case v.State == envdb.Spare:
+			what = "removed a spare that no reset would use"
+		case v.Unsealed != "":
+			what = "removed a baseline that no reset would use"
+		}
+		x.log.Info(what, "database", v.Name)
 	}
 	return errors.Join(errs...)
 }

@@ -249,7 +249,7 @@ func (m *Manager) cleanServer(ctx context.Context, x *execution, g *generation.G
 	}
 	gone, err := g.CleanUp(ctx, w, op, m.runIsAlive(ctx), recorded)
 	for _, name := range gone {
-		x.log.Info("dropped the unfinished database of an interrupted run", "database", name)
+		x.log.Info("removed the unfinished database of an interrupted run", "database", name)
 	}
 	return err
 }

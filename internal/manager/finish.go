@@ -85,7 +85,11 @@ func (x *execution) promoted(p generation.Promotion) {
 		x.log.Warn(warning, "env", x.environment)
 	}
 	for _, name := range p.Dropped {
-		x.log.Info("dropped a previous version", "database", name)
+		what := "removed the version before the previous one"
+		if p.Displaced != nil && name == p.Displaced.Name {
+			what = "removed what was live before"
+		}
+		x.log.Info(what, "database", name)
 	}
 	for name, why := range p.Undropped {
 		x.log.Warn("a previous version could not be dropped", "database", name, "reason", why)

@@ -103,7 +103,9 @@ func (m *Manager) reset(ctx context.Context, x *execution, r resetting) (*ResetR
 	if r.way == BySpare || r.way == ByBaseline {
 		return m.resetByCopy(bound, x, g, r)
 	}
-	x.log.Warn("the baseline is not used", "env", r.env.Name, "reason", r.why)
+	if !r.NoCache { // which is no news to who said so
+		x.log.Warn("the baseline is not used", "env", r.env.Name, "reason", r.why)
+	}
 	closeAll() // what builds takes the lock itself; the lease keeps others out
 	built, err := m.rebuild(ctx, x, r)
 	if err != nil {
