@@ -127,9 +127,9 @@ func holdings(backups []backup.Backup) string {
 	usable := good(backups)
 	switch {
 	case len(backups) == 0:
-		return "take one: envdb backup ENV"
+		return "take one first"
 	case len(usable) == 0:
-		return "envdb backups ENV shows what is wrong with each; take a new one: envdb backup ENV"
+		return "see what is wrong with each, and take a new one"
 	}
 	oldest, newest := usable[0], usable[0]
 	for _, b := range usable[1:] {

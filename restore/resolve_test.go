@@ -103,9 +103,9 @@ func TestResolveSaysWhatThereIs(t *testing.T) {
 			"the newest good backup before it is 20261120-020000, of 2026-11-20 02:00:05 UTC"},
 		"bad id and nothing before": {[]backup.Backup{taken(0, bad), taken(time.Hour)}, envdb.AtBackup("20261120-000000"), envdb.ErrVerification, "backup 20261120-000000 is marked bad",
 			"the only good backup is 20261120-010000, of 2026-11-20 01:00:05 UTC"},
-		"none":      {nil, envdb.Latest(), envdb.ErrNotFound, "there is no backup", "take one: envdb backup ENV"},
-		"none good": {two[2:], envdb.Latest(), envdb.ErrNotFound, "there are 3 backups, and none of them is good", "envdb backups ENV shows what is wrong with each; take a new one: envdb backup ENV"},
-		"one, bad":  {two[4:], at(9 * time.Hour), envdb.ErrNotFound, "there is one backup, and it is not good", "envdb backups ENV shows what is wrong with each; take a new one: envdb backup ENV"},
+		"none":      {nil, envdb.Latest(), envdb.ErrNotFound, "there is no backup", "take one first"},
+		"none good": {two[2:], envdb.Latest(), envdb.ErrNotFound, "there are 3 backups, and none of them is good", "see what is wrong with each, and take a new one"},
+		"one, bad":  {two[4:], at(9 * time.Hour), envdb.ErrNotFound, "there is one backup, and it is not good", "see what is wrong with each, and take a new one"},
 	} {
 		_, err := restore.Resolve(c.backups, c.point)
 		if err == nil || err.Error() != c.want || !errors.Is(err, c.kind) {

@@ -30,7 +30,7 @@ type DestroyResult struct {
 
 // PlanDestroy returns what Destroy would do.
 func (m *Manager) PlanDestroy(ctx context.Context, req DestroyRequest) (*Plan, error) {
-	env, _, err := m.target(ctx, req.Environment)
+	env, _, err := m.destroyable(ctx, req.Environment)
 	if err != nil {
 		return nil, err
 	}
@@ -64,7 +64,7 @@ func (m *Manager) PlanDestroy(ctx context.Context, req DestroyRequest) (*Plan, e
 // it if it was created. It never drops what envdb did not make, and refuses a
 // protected environment.
 func (m *Manager) Destroy(ctx context.Context, req DestroyRequest) (*DestroyResult, error) {
-	env, target, err := m.target(ctx, req.Environment)
+	env, target, err := m.destroyable(ctx, req.Environment)
 	if err != nil {
 		return nil, err
 	}
@@ -75,6 +75,16 @@ func (m *Manager) Destroy(ctx context.Context, req DestroyRequest) (*DestroyResu
 		return nil, err
 	}
 	return m.destroy(ctx, env, target, nil)
+}
+
+// destroyable returns the environment and the permission to destroy it.
+func (m *Manager) destroyable(ctx context.Context, name string) (config.Environment, envdb.Target, error) {
+	env, target, err := m.target(ctx, name)
+	if err != nil && env.Protected() && errors.Is(err, envdb.ErrRefused) {
+		return env, target, envdb.Fail(envdb.ErrRefused, "%s is protected (tier %s): it is never destroyed", env.Name, env.Tier).
+			WithState("nothing was changed").WithNext("see `envdb env list` for what can be")
+	}
+	return env, target, err
 }
 
 // confirmGone asks for the name of an environment whose databases are dropped.

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
 
 	"github.com/envdb/envdb"
 	"github.com/envdb/envdb/internal/config"
@@ -68,13 +69,13 @@ func (m *Manager) Migrate(ctx context.Context, req MigrateRequest) (*MigrateResu
 	}
 	taken, err := m.Backup(ctx, BackupRequest{Environment: r.env.Name, Note: "before migrate", Pin: true})
 	if err != nil {
-		return nil, err
+		return nil, notFilled(r.env, err)
 	}
 	result := &MigrateResult{Environment: r.env.Name, Backup: taken.ID, Back: r.back(taken.ID), From: before.Current}
-	err = m.run(ctx, job{operation: envdb.OpMigrate, environment: r.env.Name, backup: taken.ID}, func(ctx context.Context, x *execution) error {
 	if stays := r.backStays(); stays != "" {
 		result.Notes = append(result.Notes, "the way back "+stays)
 	}
+	err = m.run(ctx, job{operation: envdb.OpMigrate, environment: r.env.Name, backup: taken.ID}, func(ctx context.Context, x *execution) error {
 		result.Run = x.id()
 		return m.migrate(ctx, x, r, result)
 	})
@@ -117,13 +118,33 @@ func (m *Manager) schemaOf(ctx context.Context, r migrating) (*seed.Schema, erro
 	}
 	conn, err := postgres.Connect(ctx, r.env.Direct(), postgres.Options{App: "envdb/migrate", Pin: true})
 	if err != nil {
-		return nil, err
+		return nil, notFilled(r.env, err)
 	}
 	defer conn.Close(context.WithoutCancel(ctx))
 	if _, err := conn.Exec(ctx, "RESET search_path"); err != nil {
 		return nil, postgres.Explain(err, "set up the session")
 	}
 	return seed.ReadSchema(ctx, conn, os.DirFS(migrations.Directory), migrations.Directory)
+}
+
+// invalidCatalogName is PostgreSQL's SQLSTATE for a database that is not there.
+const invalidCatalogName = "3D000"
+
+// notFilled says of an environment whose database is not there yet what makes
+// it. Production's is never made by envdb.
+func notFilled(env config.Environment, err error) error {
+	server := new(pgconn.PgError)
+	if env.Protected() || !errors.As(err, &server) || server.Code != invalidCatalogName {
+		return err
+	}
+	p := envdb.Fail(envdb.ErrNotFound, "%s has no database yet: %w", env.Name, err).WithState("nothing was changed")
+	switch {
+	case env.Seed.Declared():
+		return p.WithNext("envdb seed %s, which runs the migrations too", env.Name)
+	case env.Mirror.From != "":
+		return p.WithNext("envdb mirror %s %s", env.Mirror.From, env.Name)
+	}
+	return p.WithNext("create it, or fill it: envdb mirror SRC %s", env.Name)
 }
 
 // migrationsThere fails if the directory of the migrations is not there.

@@ -25,7 +25,7 @@ func (m *Manager) resolve(ctx context.Context, repository *backup.Repository, en
 		}
 	}
 	if err != nil {
-		return backup.Backup{}, nil, fmt.Errorf("%s: %w", env, err)
+		return backup.Backup{}, nil, unanswered(env, err)
 	}
 	moment, dated := at.Moment()
 	for _, b := range found {
@@ -36,6 +36,13 @@ func (m *Manager) resolve(ctx context.Context, repository *backup.Repository, en
 		}
 	}
 	return answer, warnings, nil
+}
+
+// unanswered names the environment in the error of a point that no backup of it
+// answers, and how to list those that there are.
+func unanswered(env string, err error) error {
+	_, next := envdb.Advice(err)
+	return envdb.Fail(nil, "%s: %w", env, err).WithNext("envdb backups %s lists what there is; %s", env, next)
 }
 
 // warn tells a person what a plan warns of.

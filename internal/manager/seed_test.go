@@ -298,13 +298,21 @@ func TestMigrate(t *testing.T) {
 	t.Parallel()
 	staging := on(t, pgtest.StartTarget(t), "staging", envdb.Staging, "migrations: {directory: db/migrations, checks: [authors.sql]}")
 	prod := on(t, pgtest.StartTarget(t), "prod", envdb.Production, "migrations: db/migrations").have(t, small("prod")...)
-	w := newWorld(t, staging, prod)
+	w := newWorld(t, staging, prod,
+		on(t, pgtest.StartTarget(t), "qa", envdb.QA, "seed: {migrations: db/migrations}"),
+		on(t, pgtest.StartTarget(t), "copy", envdb.ProductionCopy, "mirror: {from: prod}", "migrations: {command: 'true'}"))
 	w.plant()
 	w.file("authors.sql", "SELECT id FROM authors WHERE name = ''")
-	staging.have(t)
 	migrate := func(to *int64) (*manager.MigrateResult, error) {
 		return w.Migrate(t.Context(), manager.MigrateRequest{Environment: "staging", To: to})
 	}
+	_, err := migrate(nil)
+	wants(t, err, envdb.ErrNotFound, "staging has no database yet", "envdb mirror SRC staging")
+	_, err = w.Migrate(t.Context(), manager.MigrateRequest{Environment: "qa"})
+	wants(t, err, envdb.ErrNotFound, "qa has no database yet", "envdb seed qa")
+	_, err = w.Migrate(t.Context(), manager.MigrateRequest{Environment: "copy"})
+	wants(t, err, envdb.ErrNotFound, "copy has no database yet", "envdb mirror prod copy")
+	staging.have(t)
 	up, err := migrate(nil)
 	if err != nil || up.Applied != 2 || up.Version != 2 || up.From != 0 || up.Backup == "" {
 		t.Fatalf("%+v, %v", up, problem(err))
