@@ -85,7 +85,11 @@ func renderDestroyed(w io.Writer, r *manager.DestroyResult) {
 		fmt.Fprintf(w, "  left %s: %s\n", database, why)
 	}
 	if r.Backups > 0 {
-		fmt.Fprintf(w, "  %s of it stay in the store\n", counted(int64(r.Backups), "backup"))
+		stay := "stay"
+		if r.Backups == 1 {
+			stay = "stays"
+		}
+		fmt.Fprintf(w, "  %s of it %s in the store\n", counted(int64(r.Backups), "backup"), stay)
 	}
 }
 

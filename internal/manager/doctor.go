@@ -92,7 +92,7 @@ type DoctorRequest struct {
 // Doctor looks at the configuration, the store and every server.
 func (m *Manager) Doctor(ctx context.Context, store envdb.Store, req DoctorRequest) (*Diagnosis, error) {
 	d := &Diagnosis{}
-	d.add("configuration", Fine, "%s: project %s, %d environments", m.config.Path, m.config.Project, len(m.config.Names()))
+	d.add("configuration", Fine, "%s: project %s, %s", m.config.Path, m.config.Project, counted(len(m.config.Names()), "environment"))
 	for _, w := range m.config.Warnings {
 		d.add("configuration", Caution, "%s", w)
 	}
@@ -114,7 +114,9 @@ func (m *Manager) Doctor(ctx context.Context, store envdb.Store, req DoctorReque
 			return d, context.Cause(ctx)
 		}
 		m.examineRecord(records[name], d)
-		m.examineServer(ctx, repository, name, d)
+		if !m.outOfReach(records[name], d) {
+			m.examineServer(ctx, repository, name, d)
+		}
 		if repository != nil {
 			m.examineBackups(ctx, repository, name, d)
 		}
@@ -158,6 +160,21 @@ func (m *Manager) examineRecord(record *ledger.Environment, d *Diagnosis) {
 	} else if h != nil {
 		d.add(record.Name, Fine, "hibernates as backup %s", h.Backup)
 	}
+}
+
+// outOfReach reports, and says, that the configuration lacks the pattern of an
+// environment that was created.
+func (m *Manager) outOfReach(record *ledger.Environment, d *Diagnosis) bool {
+	if record == nil || record.Instance == nil {
+		return false
+	}
+	if _, err := m.config.Environment(record.Name); !isNotFound(err) {
+		return false
+	}
+	name, pattern := record.Name, record.Instance.Pattern
+	d.add(name, Trouble, "its pattern %s is missing from the configuration, so its database (%s) is out of reach", pattern, record.Instance.Database).
+		Next = "write " + pattern + " into the configuration again; to be rid of " + name + ", then: envdb destroy " + name + " --confirm " + name
+	return true
 }
 
 func (m *Manager) examineServer(ctx context.Context, repository *backup.Repository, name string, d *Diagnosis) {

@@ -150,8 +150,8 @@ func (m *Manager) examineStored(ctx context.Context, repository *backup.Reposito
 // versions that a promote did not get to drop.
 func (m *Manager) examineVersions(ctx context.Context, name string, clean bool, d *Diagnosis) error {
 	env, err := m.config.Environment(name)
-	if errors.Is(err, config.ErrUnset) {
-		return nil
+	if errors.Is(err, config.ErrUnset) || err != nil && d.troubled(name) {
+		return nil // examineServer said so
 	}
 	if err != nil {
 		return err

@@ -94,7 +94,7 @@ func TestNeutralisingFails(t *testing.T) {
 		"a syntax error":     {"bad.sql", "SELECT 1;\nSELEKT 2;", nil, []string{"bad.sql:2:1", "SELEKT"}},
 		"a command of psql":  {"bad.sql", "\\set x 1\nSELECT 1;", nil, []string{"bad.sql", "psql"}},
 		"a transaction":      {"bad.sql", "SELECT 1;\nCOMMIT;", envdb.ErrMisuse, []string{"bad.sql:2:1", "COMMIT"}},
-		"a check finds rows": {"check.sql", "SELECT * FROM people;", envdb.ErrVerification, []string{"check.sql", "found 1 rows"}},
+		"a check finds rows": {"check.sql", "SELECT * FROM people;", envdb.ErrVerification, []string{"check.sql", "found 1 row,"}},
 		"a check fails":      {"check.sql", "SELECT * FROM nothing;", envdb.ErrVerification, []string{"check.sql", "nothing"}},
 		"an empty file":      {"bad.sql", " \n", envdb.ErrPreflight, []string{"bad.sql", "empty"}},
 	} {

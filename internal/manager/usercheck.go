@@ -25,7 +25,7 @@ func (m *Manager) userChecks(ctx context.Context, x *execution, env config.Envir
 			return checkFailed(env, s.Path, err)
 		}
 		if rows > 0 {
-			return envdb.Fail(envdb.ErrVerification, "the check %s found %d rows, and must find none", s.Path, rows).
+			return envdb.Fail(envdb.ErrVerification, "the check %s found %s, and must find none", s.Path, counted(rows, "row")).
 				WithState("%s was not changed", env.Name).WithNext("%s", correct)
 		}
 		x.log.Info("a check found nothing wrong", "file", s.Path)
