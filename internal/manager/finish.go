@@ -65,9 +65,7 @@ func (m *Manager) finish(ctx context.Context, x *execution, g *generation.Genera
 	}
 	result.Database, result.Promotion = g.Base(), &promotion
 	result.Notes = append(result.Notes, notes...)
-	if promotion.Displaced != nil {
-		result.Previous = promotion.Displaced.Name
-	}
+	result.Previous = kept(promotion, b.env)
 	return result, nil
 }
 
@@ -108,6 +106,15 @@ func confirming(env config.Environment) string {
 		return ""
 	}
 	return " --confirm " + env.Name
+}
+
+// kept returns the name under which what was live stays after a promote, or ""
+// if nothing brings it back.
+func kept(p generation.Promotion, env config.Environment) string {
+	if p.Displaced == nil || env.KeepPrevious == 0 && p.Displaced.State == envdb.Previous {
+		return ""
+	}
+	return p.Displaced.Name
 }
 
 // undo is the command that undoes a swap.

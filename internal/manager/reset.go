@@ -154,7 +154,7 @@ func (m *Manager) resetByCopy(ctx context.Context, x *execution, g *generation.G
 		return nil, undo(err)
 	}
 	result := r.result(x, m.now())
-	result.describe(next, promotion)
+	result.describe(r.env, next, promotion)
 	r.tell(result)
 	m.dropPrevious(ctx, x, g, b, &promotion, options)
 	m.keepUp(ctx, x, g, r.target, envdb.OpReset, r.env)
@@ -180,11 +180,9 @@ func (m *Manager) next(ctx context.Context, x *execution, g *generation.Generati
 }
 
 // describe says what became live.
-func (r *ResetResult) describe(next generation.Version, p generation.Promotion) {
+func (r *ResetResult) describe(env config.Environment, next generation.Version, p generation.Promotion) {
+	r.Previous = kept(p, env)
 	r.Database, r.Held, r.Bytes, r.Notes = p.Live.Name, p.Held, next.Size, p.Warnings
-	if p.Displaced != nil {
-		r.Previous = p.Displaced.Name
-	}
 	if next.Copied != nil {
 		r.Strategy = next.Copied.Strategy
 	}

@@ -3,6 +3,7 @@ package manager
 import (
 	"context"
 	"fmt"
+	"slices"
 
 	"github.com/envdb/envdb"
 	"github.com/envdb/envdb/internal/config"
@@ -156,7 +157,7 @@ func (m *Manager) swap(ctx context.Context, env config.Environment, op envdb.Ope
 
 func swapResult(x *execution, env config.Environment, p generation.Promotion) *SwapResult {
 	r := &SwapResult{Run: x.id(), Environment: env.Name, Was: p.Was, Held: p.Held}
-	if p.Displaced != nil {
+	if p.Displaced != nil && !slices.Contains(p.Dropped, p.Displaced.Name) {
 		r.Previous, r.Undo = p.Displaced.Name, undo(env)
 	}
 	if marker := p.Live.Marker; marker != nil {

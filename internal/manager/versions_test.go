@@ -129,7 +129,9 @@ func TestKeepPrevious(t *testing.T) {
 	wants(t, err, envdb.ErrRefused, "keep_previous: 0", "--confirm none")
 	same(t, "databases", strings.Join(none.databases(t), " "), "")
 	for range 2 {
-		w.mirrorOf(manager.MirrorRequest{Source: "prod", Target: "none", Confirm: "none"})
+		if r := w.mirrorOf(manager.MirrorRequest{Source: "prod", Target: "none", Confirm: "none"}); r.Previous != "" {
+			t.Errorf("%s is said to be there, and is gone", r.Previous)
+		}
 	}
 	same(t, "keep_previous: 0", w.versions("none"), "live prod, baseline prod")
 	_, err = w.Rollback(t.Context(), manager.RollbackRequest{Environment: "none"})
