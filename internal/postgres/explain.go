@@ -78,7 +78,7 @@ func Advise(err error) error {
 	if lost(err) {
 		v = verdict{envdb.ErrUnreachable, afterLoss}
 	}
-	if v.next == "" {
+	if v.kind == nil { // it may be the statement's own fault, of which a library knows more
 		return err
 	}
 	return envdb.Fail(v.kind, "%w", err).WithNext("%s", v.next)

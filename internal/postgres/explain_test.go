@@ -25,6 +25,7 @@ func TestAdvise(t *testing.T) {
 		"within a problem":     {envdb.Fail(nil, "read the version: %w", io.EOF).WithState("nothing was changed"), envdb.ErrUnreachable, "check that the server is up and reachable, then run this again"},
 		"a full disk":          {fmt.Errorf("load books: %w", &pgconn.PgError{Code: "53100", Message: "No space left on device"}), envdb.ErrPreflight, "free disk space on the server, then run this again"},
 		"advice of its own":    {own, envdb.ErrMisuse, "correct the file"},
+		"the statement's own":  {fmt.Errorf("00003_wrong.sql: %w", &pgconn.PgError{Code: "42883", Message: "function nowhere() does not exist"}), nil, ""},
 		"what nobody can tell": {errors.New("no idea"), nil, ""},
 	} {
 		got := postgres.Advise(c.err)
