@@ -35,7 +35,10 @@ const finestEvery = time.Minute
 // see Zoned. Expressions that never fire are refused.
 func ParseCron(expr string) (Cron, error) {
 	c := Cron{expr: strings.TrimSpace(expr), zone: time.UTC}
-	spec, err := c.takeZone(c.expr)
+	zone, spec, err := takeZone(c.expr)
+	if zone != nil {
+		c.zone, c.zoned = zone, true
+	}
 	switch {
 	case err != nil:
 		return Cron{}, badCron(expr, err)
@@ -60,27 +63,31 @@ func ParseCron(expr string) (Cron, error) {
 	return c, nil
 }
 
-// takeZone takes CRON_TZ= or TZ= off the front of expr.
-func (c *Cron) takeZone(expr string) (spec string, err error) {
-	name, found := strings.CutPrefix(expr, "CRON_TZ=")
+// takeZone takes CRON_TZ= or TZ= off the front of text. Without one, zone is
+// nil.
+func takeZone(text string) (zone *time.Location, rest string, err error) {
+	name, found := strings.CutPrefix(text, "CRON_TZ=")
 	if !found {
-		if name, found = strings.CutPrefix(expr, "TZ="); !found {
-			return expr, nil
+		if name, found = strings.CutPrefix(text, "TZ="); !found {
+			return nil, text, nil
 		}
 	}
-	name, spec, _ = strings.Cut(name, " ")
+	name, rest, _ = strings.Cut(name, " ")
 	if name == "" || name == "Local" {
-		return "", fmt.Errorf("the zone %q is not the name of a zone", name)
+		return nil, "", fmt.Errorf("the zone %q is not the name of a zone", name)
 	}
-	c.zoned = true
-	if c.zone, err = time.LoadLocation(name); err != nil {
-		return "", fmt.Errorf("zone: %w", err)
+	if zone, err = time.LoadLocation(name); err != nil {
+		return nil, "", fmt.Errorf("zone: %w", err)
 	}
-	return strings.TrimSpace(spec), nil
+	return zone, strings.TrimSpace(rest), nil
 }
 
 func parseEvery(spec string) (time.Duration, error) {
-	d, err := envdb.ParseDuration(strings.TrimSpace(strings.TrimPrefix(spec, "@every")))
+	return parseInterval(strings.TrimSpace(strings.TrimPrefix(spec, "@every")))
+}
+
+func parseInterval(text string) (time.Duration, error) {
+	d, err := envdb.ParseDuration(text)
 	if err != nil {
 		return 0, err
 	}
@@ -143,9 +150,10 @@ func (c Cron) nextEvery(t time.Time, n int) []time.Time {
 func (c Cron) nextFields(t time.Time, n int) []time.Time {
 	var moments []time.Time
 	last := t
-	// Around a change of the clocks walls run ahead of instants: two days back
-	// is before every wall-clock time whose instant is after t.
-	wall := wallClock(t.In(c.zone)).Add(-48 * time.Hour)
+	wall := wallClock(t.In(c.zone))
+	if !steady(t, c.zone) {
+		wall = wall.Add(-clocksChange)
+	}
 	for len(moments) < n {
 		if wall = c.fields.Next(wall); wall.IsZero() {
 			return moments
@@ -156,6 +164,17 @@ func (c Cron) nextFields(t time.Time, n int) []time.Time {
 		}
 	}
 	return moments
+}
+
+// clocksChange is more than clocks ever change by. Around a change, wall
+// clocks run ahead of instants: so far back is before every wall-clock time
+// whose instant is after the one that is looked at.
+const clocksChange = 48 * time.Hour
+
+// steady reports whether zone's clocks do not change around t.
+func steady(t time.Time, zone *time.Location) bool {
+	start, end := t.In(zone).ZoneBounds()
+	return (start.IsZero() || start.Before(t.Add(-clocksChange))) && (end.IsZero() || end.After(t.Add(clocksChange)))
 }
 
 // wallClock returns what t's clock shows, written as UTC.

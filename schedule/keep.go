@@ -18,20 +18,23 @@ type Keep struct {
 // lastRungSlots is what the coarsest rung keeps under auto.
 const lastRungSlots = 30
 
-// Check returns an error if k names a rung that the ladder does not have, or
-// keeps nothing.
+// mostSlots is more than anyone keeps, and few enough to count with.
+const mostSlots = 100_000
+
+// Check returns an error if k names a rung that the ladder does not have,
+// or keeps nothing.
 func (k Keep) Check(l Ladder) error {
-	if k.All < 0 {
-		return envdb.Fail(envdb.ErrMisuse, "keep is %d", k.All).WithNext("keep at least 1, or write auto")
+	if k.All < 0 || k.All > mostSlots {
+		return envdb.Fail(envdb.ErrMisuse, "keep is %d", k.All).WithNext("keep at least 1 and at most %d, or write auto", mostSlots)
 	}
 	for rung, n := range k.Rungs {
 		if !l.has(rung) {
 			return envdb.Fail(envdb.ErrMisuse, "keep names the rung %s, and the ladder is %s", envdb.FormatDuration(rung), l).
 				WithNext("name rungs that the ladder has")
 		}
-		if n < 1 {
+		if n < 1 || n > mostSlots {
 			return envdb.Fail(envdb.ErrMisuse, "keep is %d for the rung %s", n, envdb.FormatDuration(rung)).
-				WithNext("keep at least 1, or leave the rung out of the ladder")
+				WithNext("keep at least 1 and at most %d, or leave the rung out of the ladder", mostSlots)
 		}
 	}
 	return nil

@@ -37,7 +37,8 @@ func ParseLadder(s string) (Ladder, error) {
 	return NewLadder(rungs...)
 }
 
-// NewLadder returns the ladder of the rungs, which must be positive and grow.
+// NewLadder returns the ladder of the rungs, which must be positive, whole
+// seconds, and grow.
 func NewLadder(rungs ...time.Duration) (Ladder, error) {
 	if len(rungs) == 0 {
 		return nil, envdb.Fail(envdb.ErrMisuse, "the ladder has no rung").WithNext(ladderNext)
@@ -45,6 +46,10 @@ func NewLadder(rungs ...time.Duration) (Ladder, error) {
 	for i, d := range rungs {
 		if d <= 0 {
 			return nil, envdb.Fail(envdb.ErrMisuse, "the ladder has a rung of %s", envdb.FormatDuration(d)).WithNext(ladderNext)
+		}
+		if d%time.Second != 0 {
+			return nil, envdb.Fail(envdb.ErrMisuse, "the ladder has a rung of %s, which is no whole number of seconds", envdb.FormatDuration(d)).
+				WithNext(ladderNext)
 		}
 		if i > 0 && d <= rungs[i-1] {
 			return nil, envdb.Fail(envdb.ErrMisuse, "the ladder goes from %s to %s, which is not coarser",

@@ -35,6 +35,7 @@ func TestParseLadderRefuses(t *testing.T) {
 		"[1m":       `ladder "[1m" has one bracket`,
 		"[1m, 0s]":  "the ladder has a rung of 0s",
 		"[-1m]":     `duration "-1m" is negative`,
+		"[1500ms]":  "the ladder has a rung of 1.5s, which is no whole number of seconds",
 		"[1h, 1m]":  "the ladder goes from 1h to 1m, which is not coarser",
 		"[1h, 60m]": "the ladder goes from 1h to 1h, which is not coarser",
 		"[1m,,1h]":  `duration "" is empty`,
@@ -138,6 +139,7 @@ func TestKeepCheckRefuses(t *testing.T) {
 	ladder := schedule.Ladder{time.Hour, envdb.Day}
 	for want, keep := range map[string]schedule.Keep{
 		"keep is -1":                {All: -1},
+		"keep is 1000000":           {All: 1000000},
 		"keep is 0 for the rung 1h": {Rungs: map[time.Duration]int{time.Hour: 0}},
 		"keep names the rung 2h, and the ladder is [1h, 1d]": {Rungs: map[time.Duration]int{2 * time.Hour: 3}},
 	} {
