@@ -27,9 +27,11 @@ Until the swap ENV is not touched; afterwards "envdb rollback ENV" undoes it.
 
 It needs PostgreSQL only: it works while the store is down. A baseline that
 somebody dropped, or may have connected to, is not used: then the backup is
-restored again that ENV was filled from, and that leaves a new one.`,
+restored again that ENV was filled from, or the same migrations and fixtures run
+again, of the same commit and under the same clock; and that leaves a new one.
+What has changed since a seed is not taken instead: envdb seed ENV does that.`,
 		Example: `  envdb reset qa
-  envdb reset qa --no-cache                    from the backup, not the baseline`,
+  envdb reset qa --no-cache                    from the backup or the fixtures, not the baseline`,
 		Args: arguments("ENV"),
 		RunE: func(c *cobra.Command, args []string) error {
 			req.Environment = args[0]

@@ -107,9 +107,10 @@ type Completion struct {
 	Masked     string    // the digest of the rules, of masked data
 	Carried    *Properties
 	Labels     map[string]string
-	Volatile   []string // the columns that the inputs of a seed do not decide
-	Commit     string   // of the inputs of a seed, if they are a revision's
-	Access     string   // what the application's role was granted
+	Volatile   []string  // the columns that the inputs of a seed do not decide
+	Commit     string    // of the inputs of a seed, if they are a revision's
+	Clock      time.Time // that fixtures took for now, if they asked
+	Access     string    // what the application's role was granted
 }
 
 // volatileBytes is how much of a marker the names of volatile columns may take.
@@ -140,6 +141,9 @@ func (c Completion) apply(m Marker) Marker {
 	}
 	if c.Commit != "" {
 		m.Commit = c.Commit
+	}
+	if !c.Clock.IsZero() {
+		m.Clock = c.Clock.UTC()
 	}
 	if c.Volatile != nil {
 		m.Volatile, m.MoreVolatile = short(c.Volatile, volatileBytes)

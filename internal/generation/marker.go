@@ -37,6 +37,8 @@ type Marker struct {
 	// Commit is that of the inputs of a seed, if they are a git revision's and
 	// not the work tree's: to seed the same again.
 	Commit string `json:"commit,omitempty"`
+	// Clock is what fixtures took for now, if they asked: to seed the same again.
+	Clock time.Time `json:"clock,omitzero"`
 	// Volatile names columns that the inputs of a seed do not decide, so that a
 	// copy of the version can be told from a replay of them. A marker is small:
 	// of many columns it holds the first, and MoreVolatile counts the others.

@@ -304,7 +304,7 @@ func (m *Manager) examineTarget(ctx context.Context, repository *backup.Reposito
 // examineSeed reads what the environment is seeded with, and asks what a seed
 // would ask before it makes anything.
 func (m *Manager) examineSeed(ctx context.Context, repository *backup.Repository, env config.Environment, d *Diagnosis) {
-	in, err := readInputs(ctx, env, "", m.now())
+	in, err := readInputs(ctx, env, "", env.Seed.Clock.At(m.now()))
 	if err != nil {
 		d.trouble(env.Name, err)
 		return

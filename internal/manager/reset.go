@@ -59,6 +59,7 @@ type resetting struct {
 	target  envdb.Target
 	started time.Time
 	labels  map[string]string // that the version gets
+	commit  string            // that the version gets
 }
 
 // Reset returns an environment to what it was last filled with, in the time of
@@ -101,6 +102,7 @@ func (m *Manager) reset(ctx context.Context, x *execution, r resetting) (*ResetR
 	}
 	x.facts("way", string(r.way))
 	if r.way == BySpare || r.way == ByBaseline {
+		r.keepNoted()
 		return m.resetByCopy(bound, x, g, r)
 	}
 	if !r.NoCache { // which is no news to who said so
@@ -119,6 +121,14 @@ func (m *Manager) reset(ctx context.Context, x *execution, r resetting) (*ResetR
 	}
 	r.tell(result)
 	return result, nil
+}
+
+// keepNoted keeps what was noted of the live version where it is a seed of the
+// same inputs as the baseline, which may have been made for another one.
+func (r *resetting) keepNoted() {
+	if from := r.from.Marker; from != nil && from.Digest != "" && from.Digest == r.filled.Digest {
+		r.labels, r.commit = r.filled.Labels, r.filled.Commit
+	}
 }
 
 func (r resetting) result(x *execution, now time.Time) *ResetResult {
@@ -147,7 +157,7 @@ func (m *Manager) resetByCopy(ctx context.Context, x *execution, g *generation.G
 	}
 	options := promoteOptions(r.env)
 	options.Properties, options.LeaveSurplus = &properties, true
-	options.Completion.Labels = r.labels
+	options.Completion.Labels, options.Completion.Commit = r.labels, r.commit
 	x.step("promote")
 	promotion, err := g.Promote(ctx, r.target, next.Name, options)
 	if err != nil {
@@ -195,7 +205,7 @@ func (r *ResetResult) describe(env config.Environment, next generation.Version, 
 // in again.
 func (m *Manager) rebuild(ctx context.Context, x *execution, r resetting) (*BuildResult, error) {
 	if r.way == BySeed {
-		return m.reseed(ctx, x, r.env, r.target, r.filled.Commit)
+		return m.seedAgain(ctx, x, r)
 	}
 	repository, err := m.open(ctx)
 	if err != nil {

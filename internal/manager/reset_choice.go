@@ -37,6 +37,9 @@ type choice struct {
 
 // choose returns the fastest way that there is.
 func choose(env config.Environment, versions []generation.Version, noCache bool) (c choice, err error) {
+	if live := liveOf(versions); live != nil && live.Marker != nil {
+		c.filled = *live.Marker
+	}
 	baseline, err := usable(env, versions)
 	switch {
 	case noCache:
@@ -52,16 +55,13 @@ func choose(env config.Environment, versions []generation.Version, noCache bool)
 		}
 		return c, nil
 	}
-	if live := liveOf(versions); live != nil && live.Marker != nil {
-		c.filled = *live.Marker
-	}
 	switch {
 	case c.filled.Backup != "":
 		c.way = ByBackup
-	case env.Seed.Declared():
+	case c.filled.Digest != "" && env.Seed.Declared():
 		c.way = BySeed
 	default:
-		return c, unresettable(env, c.why)
+		return c, unresettable(env, c)
 	}
 	return c, nil
 }
@@ -106,10 +106,17 @@ func whyNoBaseline(env config.Environment, versions []generation.Version, err er
 }
 
 // unresettable says that nothing is known to return to.
-func unresettable(env config.Environment, why string) error {
-	p := envdb.Fail(envdb.ErrPreflight, "%s cannot be reset: %s, and its live version does not say what envdb filled it from", env.Name, why).
+func unresettable(env config.Environment, c choice) error {
+	unknown := "its live version does not say what envdb filled it from"
+	if c.filled.Digest != "" {
+		unknown = "the configuration does not say any more what it is seeded with"
+	}
+	p := envdb.Fail(envdb.ErrPreflight, "%s cannot be reset: %s, and %s", env.Name, c.why, unknown).
 		WithState("nothing was changed")
-	if env.Mirror.From != "" {
+	switch {
+	case env.Seed.Declared():
+		return p.WithNext("envdb seed %s, which leaves a baseline", env.Name)
+	case env.Mirror.From != "":
 		return p.WithNext("envdb mirror %s %s, which leaves a baseline", env.Mirror.From, env.Name)
 	}
 	return p.WithNext("fill it with envdb mirror, which leaves a baseline")
@@ -137,7 +144,7 @@ func (m *Manager) PlanReset(ctx context.Context, req ResetRequest) (*Plan, error
 		return p, nil
 	case BySeed:
 		p.Warnings = []string{c.why}
-		if err := m.planReseed(ctx, p, env, c.filled.Commit, versions); err != nil {
+		if err := m.planSeedAgain(ctx, p, env, c, versions); err != nil {
 			return nil, err
 		}
 		return p, nil

@@ -72,6 +72,8 @@ type SeedResult struct {
 	Notes    []string      `json:"notes,omitempty"`
 	Next     string        `json:"next,omitempty"`
 	Elapsed  time.Duration `json:"elapsed_ns"`
+
+	promotion *generation.Promotion
 }
 
 // seeding is a seed that was checked and whose inputs are read.
@@ -111,7 +113,7 @@ func (m *Manager) seeding(ctx context.Context, req SeedRequest) (s seeding, err 
 	if err := confirmNoWayBack(s.env, req.Dark, req.Confirm); err != nil {
 		return s, err
 	}
-	s.inputs, err = readInputs(ctx, s.env, req.Ref, s.started)
+	s.inputs, err = readInputs(ctx, s.env, req.Ref, s.env.Seed.Clock.At(s.started))
 	return s, err
 }
 
@@ -196,7 +198,7 @@ func (m *Manager) seedByCopy(ctx context.Context, x *execution, g *generation.Ge
 	if more := c.from.Marker.MoreVolatile; more > 0 {
 		result.Notes = append(result.Notes, counted(more, "more column")+" that differ with every replay: envdb seed --no-cache lists all")
 	}
-	r := resetting{choice: c, env: s.env, target: s.target, started: s.started, labels: s.labels()}
+	r := resetting{choice: c, env: s.env, target: s.target, started: s.started, labels: s.labels(), commit: s.commit()}
 	r.Done = func(done *ResetResult) {
 		result.Database, result.Previous, result.Held, result.Elapsed = done.Database, done.Previous, done.Held, done.Elapsed
 		result.Notes = append(result.Notes, done.Notes...)
@@ -289,7 +291,7 @@ func (m *Manager) rehearseSeed(ctx context.Context, g *generation.Generations, b
 // planReseed writes into the plan what reseed would do.
 func (m *Manager) planReseed(ctx context.Context, p *Plan, env config.Environment, ref string, versions []generation.Version) (err error) {
 	s := reseeding(env, ref, m.now())
-	if s.inputs, err = readInputs(ctx, env, s.Ref, s.started); err != nil {
+	if s.inputs, err = readInputs(ctx, env, s.Ref, env.Seed.Clock.At(s.started)); err != nil {
 		return err
 	}
 	defer func() { err = tidy(ctx, m.log, err, func(context.Context) error { return s.close() }) }()

@@ -29,7 +29,7 @@ func (m *Manager) replay(ctx context.Context, x *execution, g *generation.Genera
 	if err := m.fillSeed(ctx, x, s, dark, result); err != nil {
 		return nil, m.abandon(ctx, g, b, dark, whyStopped(ctx, err))
 	}
-	completion := generation.Completion{Neutrality: envdb.Seeded, Digest: digest, Labels: s.labels(), Volatile: result.Volatile, Commit: s.commit(), Access: accessMark(s.env)}
+	completion := generation.Completion{Neutrality: envdb.Seeded, Digest: digest, Labels: s.labels(), Volatile: result.Volatile, Commit: s.commit(), Clock: result.Clock, Access: accessMark(s.env)}
 	if s.Dark {
 		result.Database, result.Dark, result.Next = dark.Name, true, darkNext(b, dark)
 		if _, err := g.Complete(ctx, b.target, b.operation, dark.Name, completion); err != nil {
@@ -38,11 +38,8 @@ func (m *Manager) replay(ctx context.Context, x *execution, g *generation.Genera
 		return s.finished(m, result), nil
 	}
 	b.told = func(p generation.Promotion, notes []string) {
-		result.Database, result.Held = g.Base(), p.Held
+		result.Database, result.Held, result.Previous, result.promotion = g.Base(), p.Held, kept(p, s.env), &p
 		result.Notes = append(result.Notes, notes...)
-		if p.Displaced != nil {
-			result.Previous = p.Displaced.Name
-		}
 		s.finished(m, result)
 	}
 	if _, _, err := m.makeLive(ctx, x, g, b, dark, completion); err != nil {
@@ -156,12 +153,19 @@ func reseeding(env config.Environment, ref string, now time.Time) seeding {
 
 // reseed fills the environment from its migrations and fixtures, as they are at
 // a git revision if one is named, without what is cached.
-func (m *Manager) reseed(ctx context.Context, x *execution, env config.Environment, target envdb.Target, ref string) (_ *BuildResult, err error) {
+func (m *Manager) reseed(ctx context.Context, x *execution, env config.Environment, target envdb.Target, ref string) (*BuildResult, error) {
 	s := reseeding(env, ref, m.now())
 	s.target = target
-	if s.inputs, err = readInputs(ctx, env, s.Ref, s.started); err != nil {
+	inputs, err := readInputs(ctx, env, s.Ref, env.Seed.Clock.At(s.started))
+	if err != nil {
 		return nil, err
 	}
+	s.inputs = inputs
+	return m.seedWith(ctx, x, s)
+}
+
+// seedWith fills the environment from inputs that are read, and closes them.
+func (m *Manager) seedWith(ctx context.Context, x *execution, s seeding) (_ *BuildResult, err error) {
 	defer func() { err = tidy(ctx, m.log, err, func(context.Context) error { return s.close() }) }()
 	r, err := m.seed(ctx, x, s)
 	if err != nil {
@@ -174,6 +178,6 @@ func (m *Manager) reseed(ctx context.Context, x *execution, env config.Environme
 	notes := append(r.Notes, seeded)
 	return &BuildResult{
 		Run: r.Run, Environment: r.Environment, Database: r.Database, Previous: r.Previous, Neutrality: envdb.Seeded,
-		Commit: r.Commit, Tables: r.Tables, Rows: r.Rows, Notes: notes, Elapsed: r.Elapsed,
+		Commit: r.Commit, Tables: r.Tables, Rows: r.Rows, Promotion: r.promotion, Notes: notes, Elapsed: r.Elapsed,
 	}, nil
 }

@@ -61,14 +61,14 @@ func (in inputs) place(dir string) string {
 }
 
 // readInputs reads what the environment is seeded with, from the work tree or
-// from a git revision. The caller closes what it gets.
-func readInputs(ctx context.Context, env config.Environment, ref string, now time.Time) (in inputs, err error) {
+// from a git revision, under a clock. The caller closes what it gets.
+func readInputs(ctx context.Context, env config.Environment, ref string, clock time.Time) (in inputs, err error) {
 	if in.ref = ref; ref != "" {
 		if in.tree, err = revision.Open(ctx, env.Seed.Dir, ref); err != nil {
 			return in, err
 		}
 	}
-	in.clock = env.Seed.Clock.At(now)
+	in.clock = clock
 	spec, err := in.spec(env)
 	if err == nil {
 		in.set, err = seed.Read(spec)
@@ -87,7 +87,7 @@ func (in inputs) spec(env config.Environment) (seed.Spec, error) {
 	s := env.Seed
 	spec := seed.Spec{
 		Command: s.MigrationCommand, CommandDir: in.at(s.Dir), CommandPlace: in.place(s.Dir), CommandTimeout: s.MigrationTimeout,
-		Extensions: s.Extensions, Clock: in.clock, Environment: env.Name, Variables: os.LookupEnv, ConfigDigest: digestOf(s.Extensions, env.Access),
+		Extensions: s.Extensions, Clock: in.clock, Environment: env.Name, Variables: os.LookupEnv, ConfigDigest: digestOf(s.Extensions),
 	}
 	var err error
 	if spec.CommandFiles, err = in.files(s.Dir, s.MigrationInputs); err != nil {
