@@ -95,7 +95,7 @@ func TestForeignDatabaseIsMovedAsideAndNeverDropped(t *testing.T) {
 	err := g.Discard(t.Context(), w.target(t), envdb.OpDiscard, aside, nil)
 	wants(t, err, envdb.ErrRefused, "envdb did not make it", "DROP DATABASE")
 	_, err = g.Promote(t.Context(), w.target(t), aside, generation.PromoteOptions{})
-	wants(t, err, envdb.ErrRefused, "envdb rollback staging "+aside)
+	wants(t, err, envdb.ErrRefused, "`envdb rollback staging` brings it back")
 
 	if _, err := g.Rollback(t.Context(), w.target(t), generation.RollbackOptions{To: aside}); err != nil {
 		t.Fatal(problem(err))

@@ -132,7 +132,7 @@ func (m *Manager) hibernate(ctx context.Context, x *execution, repository *backu
 // undropped is the error of what comes after the backup is whole: the environment
 // is out of service from then on.
 func (r *HibernateResult) undropped(err error) error {
-	return envdb.Fail(nil, "%w", err).WithState("%s hibernates as backup %s; not all of its databases are dropped", r.Environment, r.Backup).
+	return envdb.Fail(kindOf(err), "%w", err).WithState("%s hibernates as backup %s; not all of its databases are dropped", r.Environment, r.Backup).
 		WithNext("envdb hibernate %s --confirm %s carries on, envdb wake %s goes back", r.Environment, r.Environment, r.Environment)
 }
 

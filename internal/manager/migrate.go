@@ -261,7 +261,7 @@ func (r migrating) failed(err error, id envdb.BackupID) error {
 		next += " " + stays
 	}
 	p := envdb.Fail(kindOf(err), "%w", err)
-	if errors.Is(err, context.Canceled) || errors.Is(err, envdb.ErrInterrupted) {
+	if p.Kind == envdb.ErrInterrupted {
 		p = envdb.Fail(envdb.ErrInterrupted, "the migration of %s was interrupted", r.env.Name)
 	}
 	left := "each migration that failed was taken back, unless it says NO TRANSACTION, and those before it stand"
@@ -274,6 +274,9 @@ func (r migrating) failed(err error, id envdb.BackupID) error {
 
 // kindOf returns the kind of a failure that callers branch on, or nil.
 func kindOf(err error) error {
+	if errors.Is(err, context.Canceled) {
+		return envdb.ErrInterrupted
+	}
 	for _, kind := range []error{
 		envdb.ErrInterrupted, envdb.ErrBusy, envdb.ErrUnreachable, envdb.ErrVerification, envdb.ErrRefused, envdb.ErrPreflight, envdb.ErrNotFound,
 	} {
