@@ -80,9 +80,14 @@ func (g *Generations) learn(ctx context.Context, conn *pgx.Conn) (err error) {
 	return g.explain(err, "read the server's identity")
 }
 
-// Close releases the lock and ends the session.
+// Close releases the lock and ends the session. Whoever comes next gets the
+// lock at once, also another part of the same run.
 func (g *Generations) Close() error {
+	held := g.lock.require(g.env.Name) == nil
 	g.lock.release(nil)
+	if held {
+		g.session.unlock()
+	}
 	return g.session.close()
 }
 

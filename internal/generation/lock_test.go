@@ -78,3 +78,15 @@ func TestBindEndsWithItsContext(t *testing.T) {
 	<-unlocked.Done()
 	wants(t, context.Cause(unlocked), envdb.ErrMisuse, "not locked")
 }
+
+// A lock is free when Close has returned, not when the server notices: the next
+// part of the same run takes it at once.
+func TestLockIsFreeAfterClose(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, pgtest.Start(t), "")
+	for range 30 {
+		if err := w.locked(t, "r1").Close(); err != nil {
+			t.Fatal(problem(err))
+		}
+	}
+}

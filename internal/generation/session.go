@@ -63,6 +63,17 @@ func (s *session) gone() bool {
 	return s.conn.IsClosed()
 }
 
+// unlock gives the session's locks back. The server process of a session that
+// is closed would do so, too, but some time later. What fails here fails with
+// the session.
+func (s *session) unlock() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	ctx, cancel := context.WithTimeout(context.Background(), quick)
+	defer cancel()
+	_, _ = s.conn.Exec(ctx, "SELECT pg_advisory_unlock_all()")
+}
+
 func (s *session) close() error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
