@@ -225,7 +225,6 @@ func TestKilledPromoteAndRollback(t *testing.T) {
 	}
 }
 
-// darkVersion returns the name of the finished dark version of copy, or "".
 // A migration goes on in the server when the process that began it was killed.
 // The next run ends it before it changes anything, although the backup that it
 // begins with met the dead run first.
@@ -239,7 +238,7 @@ func TestKilledMigrate(t *testing.T) {
 	write(t, s.dir, "migrations/00002_late.sql", "-- +goose NO TRANSACTION\n-- +goose Up\nINSERT INTO account (owner, balance) SELECT 'late', 1 FROM pg_sleep(60);\n")
 	var session string // of the migration that is killed
 	sessions := func(condition string) string {
-		return s.staging.server.QueryText(t, "postgres", "SELECT coalesce(max(application_name), '') FROM pg_stat_activity WHERE pid <> pg_backend_pid() AND "+condition)
+		return s.staging.server.QueryText(t, "postgres", "SELECT coalesce(max(application_name), '') FROM pg_stat_activity WHERE application_name LIKE 'envdb/%' AND "+condition)
 	}
 	inMigration := moment{name: "in a migration", wait: func(t *testing.T, s *scene, c *child) {
 		if !c.until("the migration", func() bool { session = sessions("query ~ 'late.*pg_sleep'"); return session != "" }) {
@@ -258,6 +257,7 @@ func TestKilledMigrate(t *testing.T) {
 	k.isInterrupted(t)
 }
 
+// darkVersion returns the name of the finished dark version of copy, or "".
 func (s *scene) darkVersion(t *testing.T) string {
 	t.Helper()
 	return s.copy.server.QueryText(t, "postgres", "SELECT datname FROM pg_database WHERE starts_with(datname, '"+s.copy.name+"__dark_')")
