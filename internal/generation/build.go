@@ -247,7 +247,7 @@ func (g *Generations) mayCreate(ctx context.Context, conn *pgx.Conn) error {
 
 // explainCreate names the locale if that is why CREATE DATABASE failed.
 func (g *Generations) explainCreate(err error, name string, spec Spec) error {
-	switch code(err) {
+	switch postgres.SQLState(err) {
 	case "42809", "22023", "0A000", "42704", "42P17":
 		return envdb.Fail(envdb.ErrPreflight, "the server of %s cannot make a database with %s: %w", g.env.Name, spec.locale(), err).
 			WithState("nothing was changed").

@@ -133,14 +133,14 @@ func stoppable(caller, ctx context.Context, conn *pgx.Conn, sql string) error {
 	if !stop() {
 		<-asked // or the request might hit the next statement
 	}
-	if code(err) == queryCanceled {
+	if postgres.SQLState(err) == queryCanceled {
 		return errors.Join(interrupted(caller), err)
 	}
 	return err
 }
 
 func (g *Generations) explainCopy(err error, name string) error {
-	if code(err) == duplicateDatabase {
+	if postgres.SQLState(err) == duplicateDatabase {
 		return envdb.Fail(envdb.ErrBusy, "create database %s: it exists already", name).
 			WithState("nothing was changed").WithNext("see `envdb versions %s`", g.env.Name)
 	}

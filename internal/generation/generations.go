@@ -9,7 +9,6 @@ import (
 	"time"
 
 	"github.com/jackc/pgx/v5"
-	"github.com/jackc/pgx/v5/pgconn"
 
 	"github.com/envdb/envdb"
 	"github.com/envdb/envdb/internal/postgres"
@@ -113,7 +112,7 @@ func (g *Generations) URL(database string) (envdb.ConnString, error) {
 // connect opens a session of the run.
 func (g *Generations) connect(ctx context.Context, database string) (*pgx.Conn, error) {
 	conn, err := postgres.Connect(ctx, g.env.Direct(), postgres.Options{App: g.App(), Database: database, Pin: true})
-	if code(err) == tooManyConnections {
+	if postgres.SQLState(err) == tooManyConnections {
 		return nil, envdb.Fail(envdb.ErrPreflight, "the server of %s has no free connection: %w", g.env.Name, err).
 			WithState("nothing was changed").
 			WithNext("end some sessions, or raise max_connections; envdb needs two, or give its role one of superuser_reserved_connections")
@@ -162,14 +161,6 @@ const (
 	duplicateDatabase  = "42P04"
 	insufficient       = "42501"
 )
-
-// code returns the SQLSTATE of an error of the server, or "".
-func code(err error) string {
-	if pgErr := new(pgconn.PgError); errors.As(err, &pgErr) {
-		return pgErr.Code
-	}
-	return ""
-}
 
 // LiveName returns the name of an environment's live version.
 func LiveName(env envdb.Environment) (string, error) { return liveName(env) }

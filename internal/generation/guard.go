@@ -95,7 +95,7 @@ func Identify(ctx context.Context, env envdb.Environment) (envdb.Identity, error
 // isMissing reports whether the database is not there; a pooler says so in
 // other words than a server.
 func isMissing(err error) bool {
-	return code(err) == undefinedDatabase || code(err) == "08P01"
+	return postgres.SQLState(err) == undefinedDatabase || postgres.SQLState(err) == "08P01"
 }
 
 // identify asks one server. An empty name is the database of the session: a

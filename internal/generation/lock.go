@@ -12,6 +12,7 @@ import (
 	"github.com/jackc/pgx/v5"
 
 	"github.com/envdb/envdb"
+	"github.com/envdb/envdb/internal/postgres"
 )
 
 const (
@@ -88,7 +89,7 @@ func (g *Generations) fenceOnce(ctx context.Context, deadRun string) (taken bool
 		err := conn.QueryRow(ctx, `
 			SELECT count(*) FILTER (WHERE pg_terminate_backend(pid)) FROM pg_stat_activity
 			WHERE application_name = $1 AND pid <> pg_backend_pid()`, sessionName(App(deadRun))).Scan(&left)
-		if code(err) == insufficient {
+		if postgres.SQLState(err) == insufficient {
 			return g.cannotEnd(err, "the sessions of run "+deadRun)
 		}
 		if err != nil || left > 0 {

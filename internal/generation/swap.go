@@ -78,7 +78,7 @@ func (g *Generations) attempts(ctx context.Context, x exchange, p *Promotion, en
 
 // again reports whether an attempt failed only because somebody was in the way.
 func again(err error) bool {
-	switch code(err) {
+	switch postgres.SQLState(err) {
 	case objectInUse, lockNotAvailable, queryCanceled, deadlock:
 		return true
 	}

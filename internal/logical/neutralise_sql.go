@@ -82,18 +82,16 @@ func (d *loader) runFile(ctx context.Context, s *session, f SQLFile) error {
 	if err := s.exec(ctx, "BEGIN; SET LOCAL search_path = "+d.searchPath()+"; SET LOCAL check_function_bodies = on"); err != nil {
 		return stepError("neutralise with "+f.Name, err)
 	}
-	begun, err := postgres.TransactionID(ctx, s.conn)
+	stays, err := postgres.StaysInside(ctx, s.conn, func() error {
+		if err := s.exec(ctx, f.SQL); err != nil {
+			return fileError(f, err)
+		}
+		return nil
+	})
 	if err != nil {
 		return stepError("neutralise with "+f.Name, err)
 	}
-	if err := s.exec(ctx, f.SQL); err != nil {
-		return fileError(f, err)
-	}
-	now, err := postgres.TransactionID(ctx, s.conn)
-	if err != nil {
-		return stepError("neutralise with "+f.Name, err)
-	}
-	if now != begun {
+	if !stays {
 		return envdb.Fail(envdb.ErrMisuse, "%s ended the transaction that it was run in", f.Name).
 			WithNext("remove what begins or ends a transaction from %s", f.Name)
 	}

@@ -207,7 +207,7 @@ func (r RemapRows) refused(err error) error {
 		return explained
 	}
 	if slices.ContainsFunc(r.Set, func(c RemapColumn) bool { return c.Literal }) && !missesColumn(err) {
-		explained = envdb.Fail(envdb.ErrPreflight, "%s: the server refused the update of %s (SQLSTATE %s)", r.Entry, r.Table, codeOf(err))
+		explained = envdb.Fail(envdb.ErrPreflight, "%s: the server refused the update of %s (SQLSTATE %s)", r.Entry, r.Table, postgres.SQLState(err))
 	}
 	return envdb.Fail(envdb.ErrPreflight, "%w", explained).WithNext("correct the entry in the configuration")
 }

@@ -2,13 +2,11 @@ package logical
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"slices"
 	"strings"
 
 	"github.com/jackc/pgx/v5"
-	"github.com/jackc/pgx/v5/pgconn"
 
 	"github.com/envdb/envdb"
 	"github.com/envdb/envdb/internal/postgres"
@@ -121,14 +119,6 @@ func searchTable(ctx context.Context, conn *pgx.Conn, table Name, text string) e
 		}
 	}
 	return nil
-}
-
-// codeOf returns the SQLSTATE of an error of the server, or "".
-func codeOf(err error) string {
-	if pgErr := new(pgconn.PgError); errors.As(err, &pgErr) {
-		return pgErr.Code
-	}
-	return ""
 }
 
 // missesColumn reports whether a statement named something that is not there,

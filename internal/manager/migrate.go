@@ -8,7 +8,6 @@ import (
 	"time"
 
 	"github.com/jackc/pgx/v5"
-	"github.com/jackc/pgx/v5/pgconn"
 
 	"github.com/envdb/envdb"
 	"github.com/envdb/envdb/internal/config"
@@ -133,8 +132,7 @@ const invalidCatalogName = "3D000"
 // notFilled says of an environment whose database is not there yet what makes
 // it. Production's is never made by envdb.
 func notFilled(env config.Environment, err error) error {
-	server := new(pgconn.PgError)
-	if env.Protected() || !errors.As(err, &server) || server.Code != invalidCatalogName {
+	if env.Protected() || postgres.SQLState(err) != invalidCatalogName {
 		return err
 	}
 	p := envdb.Fail(envdb.ErrNotFound, "%s has no database yet: %w", env.Name, err).WithState("nothing was changed")

@@ -3,11 +3,10 @@ package manager
 import (
 	"errors"
 
-	"github.com/jackc/pgx/v5/pgconn"
-
 	"github.com/envdb/envdb"
 	"github.com/envdb/envdb/internal/config"
 	"github.com/envdb/envdb/internal/generation"
+	"github.com/envdb/envdb/internal/postgres"
 )
 
 // The role for production only reads: that is what makes backups safe. What a
@@ -33,9 +32,5 @@ const insufficientPrivilege = "42501"
 
 // lacksRights reports whether another role could do what failed.
 func lacksRights(err error) bool {
-	if errors.Is(err, generation.ErrRole) {
-		return true
-	}
-	server := new(pgconn.PgError)
-	return errors.As(err, &server) && server.Code == insufficientPrivilege
+	return errors.Is(err, generation.ErrRole) || postgres.SQLState(err) == insufficientPrivilege
 }

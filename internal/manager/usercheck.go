@@ -6,7 +6,6 @@ import (
 	"fmt"
 
 	"github.com/jackc/pgx/v5"
-	"github.com/jackc/pgx/v5/pgconn"
 
 	"github.com/envdb/envdb"
 	"github.com/envdb/envdb/internal/config"
@@ -42,7 +41,7 @@ func checkFailed(env config.Environment, path string, err error) error {
 	}
 	p := envdb.Fail(envdb.ErrVerification, "the check %s: %w", path, err).
 		WithState("%s was not changed", env.Name).WithNext("correct the file, and run this again")
-	if pgErr := new(pgconn.PgError); errors.As(err, &pgErr) && pgErr.Code == codeReadOnly {
+	if postgres.SQLState(err) == codeReadOnly {
 		p.Next = "take what writes out of the file: checks run in a transaction that only reads"
 	}
 	return p
@@ -75,15 +74,11 @@ func countRows(ctx context.Context, conn *pgx.Conn, path, sql string) (rows int,
 	if _, err := tx.Exec(ctx, "SET LOCAL search_path = "+path); err != nil {
 		return 0, err
 	}
-	begun, err := postgres.TransactionID(ctx, conn)
-	if err != nil {
-		return 0, err
-	}
-	if rows, err = rowsOf(ctx, conn, sql); err != nil {
-		return rows, err
-	}
-	now, err := postgres.TransactionID(ctx, conn)
-	if err == nil && now != begun {
+	stays, err := postgres.StaysInside(ctx, conn, func() (err error) {
+		rows, err = rowsOf(ctx, conn, sql)
+		return err
+	})
+	if err == nil && !stays {
 		err = errors.New("it ended the transaction that it was run in")
 	}
 	return rows, err

@@ -74,7 +74,7 @@ func Advise(err error) error {
 	if _, next := envdb.Advice(err); err == nil || next != "" {
 		return err
 	}
-	v := verdicts()[sqlState(err)]
+	v := verdicts()[SQLState(err)]
 	if lost(err) {
 		v = verdict{envdb.ErrUnreachable, afterLoss}
 	}

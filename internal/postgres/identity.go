@@ -48,7 +48,7 @@ func SameServer(ctx context.Context, a, b *pgx.Conn) (bool, error) {
 
 func explainIdentity(err error) error {
 	const what = "read the server's identity"
-	if sqlState(err) == insufficientPrivilege {
+	if SQLState(err) == insufficientPrivilege {
 		return envdb.Fail(envdb.ErrPreflight, "%s: %w", what, err).
 			WithState("nothing was changed").
 			WithNext("as a superuser: GRANT EXECUTE ON FUNCTION pg_catalog.pg_control_system() TO the role in the environment's url")

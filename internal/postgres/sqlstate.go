@@ -17,8 +17,8 @@ func lost(err error) bool {
 
 const insufficientPrivilege = "42501"
 
-// sqlState returns the SQLSTATE of an error of the server, or "".
-func sqlState(err error) string {
+// SQLState returns the SQLSTATE of an error of the server, or "".
+func SQLState(err error) string {
 	if pgErr := new(pgconn.PgError); errors.As(err, &pgErr) {
 		return pgErr.Code
 	}
