@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 
 	"github.com/envdb/envdb"
 	"github.com/envdb/envdb/internal/config"
@@ -114,7 +115,10 @@ func (m *Manager) keepUp(ctx context.Context, x *execution, g *generation.Genera
 		do   func() error
 	}{
 		{"what interrupted runs left was not dropped", func() error { return m.sweepUp(ctx, x, g, w, op) }},
-		{notDropped, func() error { return dropObsolete(ctx, x, g, w, op, env, always) }},
+		{notDropped, func() error {
+			obsolete, err := g.Obsolete(ctx, env.Spares)
+			return errors.Join(err, discardAll(ctx, x, g, w, op, obsolete))
+		}},
 		{"there are fewer spares than the configuration says; the next reset takes longer", func() error { return m.makeSpares(ctx, x, g, w, op, env) }},
 	} {
 		if err := step.do(); err != nil {
@@ -140,29 +144,30 @@ const notDropped = "a baseline or a spare that is of no use was not dropped"
 // which made no new one, but for those that a rollback would make use of again.
 // The swap was done, so what fails here is a warning.
 func (m *Manager) dropUnneeded(ctx context.Context, x *execution, g *generation.Generations, w envdb.Writable, op envdb.Operation, env config.Environment) {
-	versions, err := g.List(ctx)
-	if err == nil {
-		err = dropObsolete(ctx, x, g, w, op, env, func(v generation.Version) bool { return v.Unsealed != "" || !afterRollback(v, versions) })
-	}
-	if err != nil {
+	obsolete, err := unneeded(ctx, g, env)
+	if err = errors.Join(err, discardAll(ctx, x, g, w, op, obsolete)); err != nil {
 		x.log.Warn(notDropped, "env", env.Name, "reason", err)
 	}
 }
 
-func always(generation.Version) bool { return true }
-
-// dropObsolete drops those of the baselines and spares that no reset uses which
-// may go.
-func dropObsolete(ctx context.Context, x *execution, g *generation.Generations, w envdb.Writable, op envdb.Operation, env config.Environment, may func(generation.Version) bool) error {
+// unneeded returns the baselines and spares that no reset uses, without those
+// that one would use again after a rollback.
+func unneeded(ctx context.Context, g *generation.Generations, env config.Environment) ([]generation.Version, error) {
 	obsolete, err := g.Obsolete(ctx, env.Spares)
-	if err != nil {
-		return err
+	if err != nil || len(obsolete) == 0 {
+		return nil, err
 	}
+	versions, err := g.List(ctx)
+	if err != nil {
+		return nil, err
+	}
+	return slices.DeleteFunc(obsolete, func(v generation.Version) bool { return v.Unsealed == "" && afterRollback(v, versions) }), nil
+}
+
+// discardAll drops baselines and spares that are of no use.
+func discardAll(ctx context.Context, x *execution, g *generation.Generations, w envdb.Writable, op envdb.Operation, obsolete []generation.Version) error {
 	var errs []error
 	for _, v := range obsolete {
-		if !may(v) {
-			continue
-		}
 		if err := g.Discard(ctx, w, op, v.Name, nil); err != nil {
 			errs = append(errs, err)
 			continue

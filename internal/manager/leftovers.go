@@ -196,18 +196,11 @@ func (m *Manager) examineVersions(ctx context.Context, name string, clean bool, 
 			return err
 		}
 	}
-	obsolete, err := generations.Obsolete(ctx, env.Spares)
-	if err != nil {
-		return err
-	}
-	versions, err := generations.List(ctx)
+	obsolete, err := unneeded(ctx, generations, env)
 	if err != nil {
 		return err
 	}
 	for _, v := range obsolete {
-		if v.Unsealed == "" && afterRollback(v, versions) {
-			continue
-		}
 		if err := m.examineVersion(ctx, env, v.Name, "no reset uses "+ofNoUse(v), clean, d); err != nil {
 			return err
 		}

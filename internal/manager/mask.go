@@ -152,27 +152,22 @@ func (m *Manager) CheckMask(ctx context.Context, req MaskCheckRequest) (*MaskChe
 	if err != nil {
 		return nil, err
 	}
-	plan, findings := mask.Match(rules, shapes, declared.Strict, large)
-	c := &MaskCheck{Source: source.Name, Target: target.Name, Rules: rules.File, Strict: declared.Strict, Tables: len(plan.Tables), Findings: findings}
+	plan, findings := mask.Match(rules, shapes, true, large)
+	c := &MaskCheck{Source: source.Name, Target: target.Name, Rules: rules.File, Strict: declared.Strict, Tables: len(plan.Tables), Findings: []mask.Finding{}}
 	c.Columns, _ = plan.Counts()
-	c.Uncovered = uncovered(rules, shapes)
+	for _, f := range findings {
+		if f.Kind == mask.Uncovered && f.Column != "" {
+			c.Uncovered++
+		}
+		if f.Kind != mask.Uncovered || declared.Strict {
+			c.Findings = append(c.Findings, f)
+		}
+	}
 	if n := c.wrong(); n > 0 {
 		return c, envdb.Fail(envdb.ErrVerification, "the rules in %s do not fit %s in %s", rules.File, source.Name, counted(n, "place")).
 			WithState("nothing was changed").WithNext("correct %s; a column that may be copied as it is gets keep", rules.File)
 	}
 	return c, nil
-}
-
-// uncovered counts the columns that have no rule.
-func uncovered(rules *mask.Rules, shapes []mask.Shape) (n int) {
-	const noLargeObjects = 0
-	_, findings := mask.Match(rules, shapes, true, noLargeObjects)
-	for _, f := range findings {
-		if f.Kind == mask.Uncovered {
-			n++
-		}
-	}
-	return n
 }
 
 // declared returns an environment as the file has it, without its URL.
