@@ -115,10 +115,7 @@ func (m *masks) routed(t Table) Table {
 	if m == nil {
 		return t
 	}
-	if root, ok := m.moved[Name{t.Schema, t.Name}]; ok {
-		t.LoadInto = &root
-	}
-	return t
+	return t.through(m.moved)
 }
 
 // countedIn returns the table as its rows are counted: with all partitions of
@@ -127,7 +124,12 @@ func (m *masks) countedIn(t Table) Table {
 	if m == nil {
 		return t
 	}
-	if root, ok := m.trees[Name{t.Schema, t.Name}]; ok {
+	return t.through(m.trees)
+}
+
+// through returns the table with its rows in the root that it has among roots.
+func (t Table) through(roots map[Name]Name) Table {
+	if root, ok := roots[Name{t.Schema, t.Name}]; ok {
 		t.LoadInto = &root
 	}
 	return t
