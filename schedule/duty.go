@@ -97,8 +97,9 @@ func (d Duty) suspended() string {
 }
 
 func showTook(d time.Duration) string {
+	unit := time.Millisecond
 	if d >= time.Second {
-		d = d.Round(time.Second)
+		unit = time.Second
 	}
-	return envdb.FormatDuration(d)
+	return envdb.FormatDuration(d.Round(unit))
 }

@@ -57,6 +57,14 @@ func (e Every) String() string {
 	return "every " + envdb.FormatDuration(e.interval) + " since " + e.anchor.Format("2006-01-02 15:04") + " " + e.zone.String()
 }
 
+// Zone returns the zone of the anchor.
+func (e Every) Zone() *time.Location {
+	if e.zone == nil {
+		return time.UTC
+	}
+	return e.zone
+}
+
 // IsZero reports whether there is no schedule.
 func (e Every) IsZero() bool { return e.interval == 0 }
 

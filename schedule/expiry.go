@@ -79,3 +79,13 @@ func lastOf(now time.Time, points []RestorePoint) []int {
 	}
 	return last
 }
+
+// LastGood returns the newest good points, at most three, oldest first: those
+// that nobody deletes without having been asked.
+func LastGood(now time.Time, points []RestorePoint) []envdb.BackupID {
+	var ids []envdb.BackupID
+	for _, i := range lastOf(now, points) {
+		ids = append(ids, points[i].ID)
+	}
+	return ids
+}

@@ -22,7 +22,7 @@ const lastRungSlots = 30
 const mostSlots = 100_000
 
 // Check returns an error if k names a rung that the ladder does not have,
-// or keeps nothing.
+// keeps nothing, or more than anyone can count with.
 func (k Keep) Check(l Ladder) error {
 	if k.All < 0 || k.All > mostSlots {
 		return envdb.Fail(envdb.ErrMisuse, "keep is %d", k.All).WithNext("keep at least 1 and at most %d, or write auto", mostSlots)
@@ -35,6 +35,12 @@ func (k Keep) Check(l Ladder) error {
 		if n < 1 || n > mostSlots {
 			return envdb.Fail(envdb.ErrMisuse, "keep is %d for the rung %s", n, envdb.FormatDuration(rung)).
 				WithNext("keep at least 1 and at most %d, or leave the rung out of the ladder", mostSlots)
+		}
+	}
+	for i, n := range k.Slots(l) {
+		if n > mostSlots { // auto, of a rung that is not the coarsest
+			return envdb.Fail(envdb.ErrMisuse, "the rung %s would keep %d slots, to reach %s", envdb.FormatDuration(l[i]), n, envdb.FormatDuration(l[i+1])).
+				WithNext("put a rung between the two, or write how many it keeps, at most %d, in keep", mostSlots)
 		}
 	}
 	return nil

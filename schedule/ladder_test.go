@@ -147,4 +147,15 @@ func TestKeepCheckRefuses(t *testing.T) {
 			t.Errorf("got %v, want %s", err, want)
 		}
 	}
+	far := schedule.Ladder{time.Second, envdb.Day, 30 * envdb.Day}
+	if err := (schedule.Keep{}).Check(far); err != nil {
+		t.Errorf("%s: %v", far, err)
+	}
+	far = schedule.Ladder{time.Second, 30 * envdb.Day}
+	if err, want := (schedule.Keep{}).Check(far), "the rung 1s would keep 2592002 slots, to reach 30d"; err == nil || err.Error() != want {
+		t.Errorf("got %v, want %s", err, want)
+	}
+	if err := (schedule.Keep{Rungs: map[time.Duration]int{time.Second: 60}}).Check(far); err != nil {
+		t.Errorf("with a number: %v", err)
+	}
 }

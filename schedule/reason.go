@@ -24,6 +24,7 @@ const (
 	OldPolicy   // a slot of a policy that was replaced, kept until Until: Rung, Slot
 	NoLadder    // nothing says what may go
 	NoneGood    // while no point is good, the others are all there is
+	Inspected   // a drill rejected it; somebody may want to know why, until Until
 )
 
 // Reason is one reason to keep a restore point. Which fields are set depends
@@ -64,6 +65,8 @@ func (r Reason) String() string {
 		return "there is no ladder"
 	case NoneGood:
 		return "no restore point is good"
+	case Inspected:
+		return "rejected by a drill, kept for inspection until " + showSlot(r.Until)
 	}
 	return fmt.Sprintf("reason %d", r.Why)
 }

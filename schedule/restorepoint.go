@@ -43,6 +43,8 @@ type RestorePoint struct {
 
 	Proven bool
 	Pinned bool
+	// Rejected says that a drill marked it bad.
+	Rejected bool
 	// DependsOn are the backups without which this one cannot be restored.
 	DependsOn []envdb.BackupID
 	// Promised is until when the policy that was in force when it was written

@@ -71,6 +71,9 @@ func (r Rules) decide(now time.Time, points []RestorePoint, because because) {
 		if points[i].Pinned {
 			because(i, Reason{Why: Pinned})
 		}
+		if until, waits := points[i].inspected(now); waits {
+			because(i, Reason{Why: Inspected, Until: until})
+		}
 	}
 	if len(good) == 0 {
 		keepAll(points, Reason{Why: NoneGood}, because)
@@ -106,6 +109,22 @@ func (p *RestorePoint) ownReason(limit time.Time) Why {
 		return FutureDated
 	}
 	return 0
+}
+
+// inspection is how long a restore point stays that a drill rejected.
+const inspection = 30 * envdb.Day
+
+// inspected returns until when a rejected point stays, and whether it does.
+func (p *RestorePoint) inspected(now time.Time) (until time.Time, waits bool) {
+	if !p.Rejected {
+		return until, false
+	}
+	until = p.At
+	if p.Started.After(until) {
+		until = p.Started
+	}
+	until = until.Add(inspection)
+	return until, now.Before(until)
 }
 
 func keepAll(points []RestorePoint, why Reason, because because) {

@@ -25,6 +25,24 @@ func reasons(decisions []schedule.Decision) string {
 	return strings.Join(lines, "\n")
 }
 
+// What a drill rejected can be looked at for thirty days, and no longer.
+func TestRejectedPointsAreKeptForInspection(t *testing.T) {
+	t.Parallel()
+	rejected, newest := point(utc(t, "2026-01-01 10:00:00")), point(utc(t, "2026-03-01 10:00:00"))
+	rejected.State, rejected.Rejected = schedule.Bad, true
+	rules := schedule.Rules{Policy: policy(t, schedule.Ladder{10 * time.Minute}, schedule.Keep{All: 2})}
+	for at, want := range map[string]string{
+		"2026-01-01 11:00:00": "20260101-100000: rejected by a drill, kept for inspection until 2026-01-31 10:00",
+		"2026-01-31 09:59:00": "20260101-100000: rejected by a drill, kept for inspection until 2026-01-31 10:00",
+		"2026-01-31 10:00:00": "20260101-100000: ",
+	} {
+		got := reasons(rules.Keep(utc(t, at), []schedule.RestorePoint{rejected, newest}))
+		if !strings.HasPrefix(got, want) {
+			t.Errorf("at %s: got %s, want %s", at, got, want)
+		}
+	}
+}
+
 func TestKeepGivesItsReasons(t *testing.T) {
 	t.Parallel()
 	at := func(hms string) schedule.RestorePoint { return point(utc(t, "2026-01-01 "+hms)) }

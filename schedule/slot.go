@@ -21,3 +21,6 @@ func slotOfSecond(second int64, rung time.Duration) int64 {
 func slotStart(slot int64, rung time.Duration) time.Time {
 	return time.Unix(slot*int64(rung/time.Second), 0).UTC()
 }
+
+// SlotStart returns when the slot of a rung began that t is in.
+func SlotStart(t time.Time, rung time.Duration) time.Time { return slotStart(slotOf(t, rung), rung) }
