@@ -67,7 +67,10 @@ func (l *wire) serve() {
 }
 
 // answer carries what the server says; once muted, its next word cuts the wire.
+// When nobody listens any more it goes on to listen, for a connection that is
+// closed with an answer unread takes back what the server has not read yet.
 func answer(client, server net.Conn, mute *atomic.Bool) {
+	defer server.Close()
 	defer client.Close()
 	buf := make([]byte, 64<<10)
 	for {
@@ -76,6 +79,7 @@ func answer(client, server net.Conn, mute *atomic.Bool) {
 			return
 		}
 		if _, err := client.Write(buf[:n]); err != nil {
+			io.Copy(io.Discard, server)
 			return
 		}
 	}
@@ -83,7 +87,7 @@ func answer(client, server net.Conn, mute *atomic.Bool) {
 
 // forward carries what the client says, until it says what the wire is cut at.
 func (l *wire) forward(client, server net.Conn, mute *atomic.Bool) {
-	defer server.Close()
+	defer server.(*net.TCPConn).CloseWrite() // the server ends the session, and answer the connection
 	defer client.Close()
 	buf := make([]byte, 64<<10)
 	for {
@@ -107,7 +111,6 @@ func (l *wire) forward(client, server net.Conn, mute *atomic.Bool) {
 		client.Close()
 		if l.deliver.Load() {
 			server.Write(buf[:n])
-			io.Copy(io.Discard, client)
 		}
 		return
 	}

@@ -23,22 +23,34 @@ const (
 // pgx ends a connection whose statement is cancelled, and the advisory lock
 // would go with it; the tidying up after a Ctrl-C needs both. So a statement
 // that has begun runs to its end, within a limit, and cancelling is heeded
-// before the next.
+// before the next. A server that does not answer gets no more than a quick
+// statement's time after that: a person waits for it.
 type session struct {
 	mu   sync.Mutex
 	conn *pgx.Conn
 }
 
-// do calls f with the connection and a context that only the limit ends.
+// do calls f with the connection and a context that the limit ends, and that
+// outlives ctx by no more than the time of a quick statement.
 func (s *session) do(ctx context.Context, limit time.Duration, f func(context.Context, *pgx.Conn) error) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if err := interrupted(ctx); err != nil {
 		return err
 	}
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), limit)
+	patient, cancel := context.WithTimeout(context.WithoutCancel(ctx), limit)
 	defer cancel()
-	return f(ctx, s.conn)
+	stop := context.AfterFunc(ctx, func() {
+		over := time.NewTimer(quick)
+		defer over.Stop()
+		select {
+		case <-over.C:
+			cancel()
+		case <-patient.Done():
+		}
+	})
+	defer stop()
+	return f(patient, s.conn)
 }
 
 // ping reports whether the session lives. A session that is in use is alive

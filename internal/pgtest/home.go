@@ -7,11 +7,31 @@ import (
 	"syscall"
 )
 
-// homes is where clusters of tests live. It is not os.TempDir, because the
-// path of a socket is short and everyone must be able to enter.
-const homes = "/tmp"
-
 const homePrefix = "envdb-test-"
+
+// Clusters of tests live in memory where there is plenty of it: they make and
+// drop databases of a thousand files each, which a file system on a disk takes
+// longer for than PostgreSQL. Else they live in /tmp, which is not os.TempDir,
+// because the path of a socket is short and everyone must be able to enter.
+const (
+	inMemory    = "/dev/shm"
+	onDisk      = "/tmp"
+	plentyBytes = 4 << 30
+)
+
+// homes returns where clusters live.
+func homes() string {
+	var fs syscall.Statfs_t
+	if err := syscall.Statfs(inMemory, &fs); err != nil || uint64(fs.Bavail)*uint64(fs.Bsize) < plentyBytes || !writable(inMemory) {
+		return onDisk
+	}
+	return inMemory
+}
+
+func writable(dir string) bool {
+	path, err := os.MkdirTemp(dir, homePrefix+"probe-")
+	return err == nil && os.Remove(path) == nil
+}
 
 // home is the directory of a cluster. This process holds a lock on it, which
 // the kernel takes away when the process ends, however it ends: a home that
@@ -25,7 +45,7 @@ type home struct {
 // between the two; then there is nothing left to use, and another is made.
 func newHome() (home, error) {
 	for {
-		path, err := os.MkdirTemp(homes, homePrefix)
+		path, err := os.MkdirTemp(homes(), homePrefix)
 		if err != nil {
 			return home{}, fmt.Errorf("directory for a cluster: %w", err)
 		}
@@ -68,7 +88,11 @@ func (h home) release() { h.lock.Close() }
 // ended with them, their directories did not. What cannot be removed belongs
 // to another user, who will.
 func sweep() {
-	left, _ := filepath.Glob(filepath.Join(homes, homePrefix+"*")) // fails on a malformed pattern only
+	var left []string
+	for _, dir := range []string{inMemory, onDisk} {
+		found, _ := filepath.Glob(filepath.Join(dir, homePrefix+"*")) // fails on a malformed pattern only
+		left = append(left, found...)
+	}
 	for _, path := range left {
 		if h, ok := takeHome(path, syscall.LOCK_EX|syscall.LOCK_NB); ok {
 			_ = os.RemoveAll(path)

@@ -29,15 +29,15 @@ const (
 // and [Server.URLAs]; every role of the server may log in.
 func (s *Server) PgBouncer(t testing.TB, mode PoolMode) (url, admin envdb.ConnString) {
 	t.Helper()
-	dir, err := os.MkdirTemp(homes, homePrefix+"pgbouncer-")
+	h, err := newHome() // one of a name without a lock would be swept away as an orphan
 	if err != nil {
 		t.Fatalf("pgtest: pgbouncer: %v", err)
 	}
-	t.Cleanup(func() { os.RemoveAll(dir) })
-	if err := os.Chmod(dir, 0o755); err != nil {
-		t.Fatalf("pgtest: pgbouncer: %v", err)
-	}
-	port := s.startPgBouncer(t, dir, mode)
+	t.Cleanup(func() {
+		os.RemoveAll(h.path)
+		h.release()
+	})
+	port := s.startPgBouncer(t, h.path, mode)
 	return s.throughPgBouncer("postgres", port), s.throughPgBouncer("pgbouncer", port)
 }
 

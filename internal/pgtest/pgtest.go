@@ -14,6 +14,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"os"
 	"sync"
 	"testing"
@@ -174,13 +175,22 @@ func create(o Options) (*Server, error) {
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), 2*time.Minute)
 	defer cancel()
-	c, err := cluster.Create(ctx, cluster.Options{Dir: h.path, Settings: o.Settings, Programs: o.Programs})
+	c, err := cluster.Create(ctx, cluster.Options{Dir: h.path, Settings: settings(o.Settings), Programs: o.Programs})
 	if err != nil {
 		err = errors.Join(err, os.RemoveAll(h.path))
 		h.release()
 		return nil, err
 	}
 	return &Server{c, h}, nil
+}
+
+// settings are the cluster's own under those that a test asks for. Hundreds of
+// databases that live for a second each need nobody to vacuum them, nor WAL that
+// is filled with zeros before it is written.
+func settings(wanted map[string]string) map[string]string {
+	all := map[string]string{"autovacuum": "off", "wal_init_zero": "off"}
+	maps.Copy(all, wanted)
+	return all
 }
 
 // Destroy stops the server and removes it. It is idempotent.

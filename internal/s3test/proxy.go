@@ -101,6 +101,10 @@ func (p *Proxy) FailFirst(operation string, times int, f Fault) {
 // FailAll makes every call fail.
 func (p *Proxy) FailAll(f Fault) { p.Rule(func(Call) Fault { return f }) }
 
+// Drop resets every connection: a call that stalls fails at once, as it does
+// when a network heals that forgot what was under way.
+func (p *Proxy) Drop() { p.front.CloseClientConnections() }
+
 // Skew sets the server's clock off by d: requests whose time is more than 15
 // minutes from it are refused, and answers bear its time.
 func (p *Proxy) Skew(d time.Duration) {
