@@ -38,7 +38,7 @@ func (r *Repository) chooseBase(ctx context.Context, env string, method Method, 
 		return nil, err
 	}
 	for _, b := range slices.Backward(backups) {
-		if b.Err == nil && !b.Bad && !marks.tombstoned[b.ID()] && b.Manifest.Method == method {
+		if b.Err == nil && !b.Bad && b.Tombstone == nil && b.Manifest.Method == method {
 			return b.Manifest, nil
 		}
 	}
@@ -65,23 +65,26 @@ func (r *Repository) recognise(env string, backups []Backup) error {
 }
 
 // stillThere reports whether the base outlived the moment in which the write
-// intent that names it was stored.
+// intent that names it was stored. The order decides: a sweep sees a tombstone,
+// then lists the intents, then deletes the manifest, and its tombstone last. So
+// a base that has no tombstone and afterwards still has a manifest is one whose
+// intent every sweep sees.
 func (r *Repository) stillThere(ctx context.Context, m *Manifest) (bool, error) {
 	if m == nil {
 		return true, nil
-	}
-	_, err := r.readManifest(ctx, m.Environment, m.ID)
-	if errors.Is(err, fs.ErrNotExist) || errors.Is(err, errVoid) {
-		return false, nil
-	}
-	if err != nil {
-		return false, err
 	}
 	marks, err := r.readMarks(ctx, m.Environment)
 	if err != nil {
 		return false, err
 	}
-	return !marks.tombstoned[m.ID], nil
+	if _, buried := marks.tombstones[m.ID]; buried {
+		return false, nil
+	}
+	_, err = r.readManifest(ctx, m.Environment, m.ID)
+	if errors.Is(err, fs.ErrNotExist) || errors.Is(err, errVoid) {
+		return false, nil
+	}
+	return err == nil, err
 }
 
 // loadBase streams the index of the base. What lies in packs or indexes that

@@ -23,11 +23,15 @@ type Description struct {
 	Point, Finished time.Time
 	Tier            envdb.Tier
 	Source          Source
-	Roles           []Role
-	Migration       *Migration
-	Release         string
-	Tables          int
-	Rows            int64
+	// Stillness is nil if nobody can tell whether the source changed.
+	Stillness *Stillness
+	// Promised is until when the policy in force keeps the backup.
+	Promised  time.Time
+	Roles     []Role
+	Migration *Migration
+	Release   string
+	Tables    int
+	Rows      int64
 }
 
 // Commit makes the backup exist: it waits until its packs are durable, reads
@@ -79,6 +83,7 @@ func (w *Writer) commit(ctx context.Context, d Description) (*Manifest, error) {
 	// The backup exists. An intent that stays behind is a leftover of a
 	// backup that is whole, which doctor removes; it is no reason to fail.
 	_ = w.repo.releaseAfter(ctx, w.intent)
+	w.repo.changed(ctx, m.Environment)
 	return m, nil
 }
 
@@ -186,8 +191,8 @@ func (w *Writer) manifest(d Description, packs []Pack, index []Block, indexSize 
 	m := &Manifest{
 		Format: FormatVersion, Repository: w.repo.id, Project: w.repo.keys.project,
 		Environment: w.intent.Environment, Tier: d.Tier, ID: w.ID(), Method: w.opts.Method, Base: w.intent.Base,
-		Point: d.Point.UTC(), Started: w.opts.Now, Finished: d.Finished.UTC(),
-		Source: d.Source, Roles: d.Roles, Migration: d.Migration, Release: d.Release,
+		Point: d.Point.UTC(), Started: w.opts.Now, Finished: d.Finished.UTC(), Promised: d.Promised.UTC(),
+		Source: d.Source, Stillness: d.Stillness, Roles: d.Roles, Migration: d.Migration, Release: d.Release,
 		Note: w.opts.Note, Writer: w.opts.Writer, Index: index,
 	}
 	m.Totals.Tables, m.Totals.Rows, m.Totals.Chunks = d.Tables, d.Rows, int64(len(w.entries))

@@ -27,6 +27,7 @@ func (l layout) packsOf(env string) string      { return l.project + "/packs/" +
 func (l layout) marksOf(env string) string      { return l.project + "/marks/" + env + "/" }
 func (l layout) intentsOf(env string) string    { return l.project + "/leases/writes/" + env + "/" }
 func (l layout) mark(env, name string) string   { return l.marksOf(env) + name }
+func (l layout) head(env string) string         { return l.project + "/heads/" + env }
 func (l layout) identityMark(env string) string { return l.mark(env, "identity") }
 
 func (l layout) backup(env string, id envdb.BackupID) string {

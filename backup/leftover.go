@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"maps"
 	"slices"
 	"strings"
 
@@ -23,7 +24,17 @@ type Leftover struct {
 	// Committed says that the backup is whole and only its intent was left.
 	Committed bool `json:"committed,omitempty"`
 
-	keys []string
+	objects []envdb.Object
+	// partial says that another backup refers to what else there is of it: it
+	// was whole once, and was deleted.
+	partial bool
+}
+
+func (l *Leftover) count() {
+	l.Objects, l.Bytes = len(l.objects), 0
+	for _, o := range l.objects {
+		l.Bytes += o.Size
+	}
 }
 
 // Leftovers returns what dead writers left behind in an environment, oldest
@@ -37,7 +48,12 @@ func (r *Repository) Leftovers(ctx context.Context, env string, dead func(run st
 	}
 	// The order decides: what was stored before the intents are listed is
 	// either a live writer's, whose intent is seen, or a finished one's, whose
-	// manifest is.
+	// manifest is. What a sweep is deleting has its tombstone until nothing else
+	// of it is there.
+	marks, err := r.readMarks(ctx, env)
+	if err != nil {
+		return nil, err
+	}
 	found, err := r.strayObjects(ctx, env)
 	if err != nil {
 		return nil, err
@@ -46,10 +62,14 @@ func (r *Repository) Leftovers(ctx context.Context, env string, dead func(run st
 	if err != nil {
 		return nil, err
 	}
-	backups, err := r.List(ctx, env)
+	backups, err := r.list(ctx, env, marks)
 	if err != nil {
 		return nil, err
 	}
+	maps.DeleteFunc(found, func(id envdb.BackupID, _ *Leftover) bool { // which the next sweep finishes
+		_, buried := marks.tombstones[id]
+		return buried
+	})
 	if err := keepAlive(found, intents, backups, dead); err != nil {
 		return nil, err
 	}
@@ -73,7 +93,8 @@ func (r *Repository) strayObjects(ctx context.Context, env string) (map[envdb.Ba
 			l = &Leftover{Environment: env, ID: id}
 			found[id] = l
 		}
-		l.Objects, l.Bytes, l.keys = l.Objects+1, l.Bytes+object.Size, append(l.keys, object.Key)
+		l.objects = append(l.objects, object)
+		l.count()
 	}
 	for object, err := range r.store.List(ctx, r.keys.packsOf(env)) {
 		if err != nil {
@@ -145,25 +166,42 @@ func keepReferred(found map[envdb.BackupID]*Leftover, backups []Backup, keys lay
 		}
 		l := found[b.ID()]
 		if l != nil && l.Committed {
-			l.Objects, l.Bytes, l.keys = 0, 0, nil
+			l.objects = nil
+			l.count()
 		} else {
 			delete(found, b.ID())
 		}
 	}
 	for id, l := range found {
-		if slices.ContainsFunc(l.keys, func(key string) bool { return referred[key] }) {
+		all := len(l.objects)
+		l.objects = slices.DeleteFunc(l.objects, func(o envdb.Object) bool { return referred[o.Key] })
+		if l.partial = len(l.objects) < all; l.partial && len(l.objects) == 0 && l.Run == "" {
 			delete(found, id)
 		}
+		l.count()
 	}
 	return nil
 }
 
 // RemoveLeftover removes what Leftovers found just before.
 func (r *Repository) RemoveLeftover(ctx context.Context, env string, l Leftover) error {
-	if l.Committed {
+	switch {
+	case l.Committed:
 		return r.release(ctx, env, l.ID)
+	case l.partial:
+		return r.removeUnreferred(ctx, env, l)
 	}
 	return r.removeBackup(ctx, env, l.ID)
+}
+
+// removeUnreferred deletes what no backup refers to of one that was deleted.
+func (r *Repository) removeUnreferred(ctx context.Context, env string, l Leftover) error {
+	for _, object := range l.objects {
+		if err := r.store.Delete(ctx, object.Key); err != nil {
+			return fmt.Errorf("remove what backup %s of %s left: %w", l.ID, env, err)
+		}
+	}
+	return r.release(ctx, env, l.ID)
 }
 
 // removeBackup deletes what a backup without manifest left, having taken the

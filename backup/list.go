@@ -31,6 +31,8 @@ type Backup struct {
 	// GoodUntil is the moment up to which nothing changed after the point; it
 	// is the point itself if nothing is known.
 	GoodUntil time.Time
+	// Tombstone says when the backup will be deleted; nil if it will not.
+	Tombstone *Tombstone
 	// Err says why the manifest cannot be read.
 	Err error
 }
@@ -38,8 +40,11 @@ type Backup struct {
 // ID returns the backup's id.
 func (b Backup) ID() envdb.BackupID { return b.Manifest.ID }
 
-// Usable reports whether the backup can be restored as far as is known.
-func (b Backup) Usable() bool { return b.Err == nil && !b.Bad && len(b.Damaged) == 0 }
+// Usable reports whether the backup can be restored as far as is known, and
+// may be: one that will be deleted is not relied on any more.
+func (b Backup) Usable() bool {
+	return b.Err == nil && !b.Bad && len(b.Damaged) == 0 && b.Tombstone == nil
+}
 
 // List returns the backups of an environment, oldest first. One whose manifest
 // cannot be read is in the list, with Err set.
@@ -112,6 +117,9 @@ func (r *Repository) describe(ctx context.Context, env string, id envdb.BackupID
 	}
 	if t := marks.goodUntil[id]; t.After(b.GoodUntil) {
 		b.GoodUntil = t
+	}
+	if b.Tombstone, err = r.tombstone(ctx, env, id, marks); err != nil {
+		return nil, err
 	}
 	if b.Pinned {
 		if b.PinNote, err = r.pinNote(ctx, env, id); err != nil {

@@ -35,8 +35,12 @@ type Manifest struct {
 	Point    time.Time `json:"point"`
 	Started  time.Time `json:"started"`
 	Finished time.Time `json:"finished"`
+	// Promised is until when the policy keeps it that was in force when it was
+	// written: to delete it earlier, somebody is asked. Zero promises nothing.
+	Promised time.Time `json:"promised,omitzero"`
 
 	Source    Source     `json:"source"`
+	Stillness *Stillness `json:"stillness,omitempty"`
 	Roles     []Role     `json:"roles"`
 	Migration *Migration `json:"migration,omitempty"`
 	Release   string     `json:"release,omitempty"`
@@ -57,6 +61,15 @@ type Source struct {
 	Database         string    `json:"database"`
 	DatabaseOID      uint32    `json:"database_oid"`
 	DatabaseSize     int64     `json:"database_size"`
+}
+
+// Stillness is what must be identical for the source to be unchanged since the
+// backup, beside the system identifier, the timeline, the start of the
+// postmaster and the oid of the database, which Source has.
+type Stillness struct {
+	Snapshot  string `json:"snapshot"`  // the whole text of pg_current_snapshot()
+	Sequences string `json:"sequences"` // a digest of the values of all sequences
+	Standby   bool   `json:"standby,omitempty"`
 }
 
 // Role is a role that owns or is granted anything in the database: its

@@ -7,7 +7,6 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
-	"strings"
 	"time"
 
 	"github.com/envdb/envdb"
@@ -23,9 +22,18 @@ const (
 	markTombstone = "tombstone"
 	markBadPack   = "bad-pack"
 	markBadIndex  = "bad-index"
+	markFate      = "fate"
+	markBurst     = "burst"
+	markPolicy    = "policy"
+	markCalendar  = "calendar"
+	markTurn      = "turn"
 )
 
-const goodUntilLayout = "20060102T150405Z"
+// markTime is how times are written in the names of marks: to the second.
+const markTime = "20060102T150405Z"
+
+// inMark returns t as the names of marks have it.
+func inMark(t time.Time) string { return t.UTC().Format(markTime) }
 
 // Mark sets a mark of an environment by its name, e.g. "bad-pack/…"; setting
 // it again is no error.
@@ -44,6 +52,7 @@ func (r *Repository) mark(ctx context.Context, env, name string, body []byte) er
 			return fmt.Errorf("mark %s of %s: %w", name, env, err)
 		}
 	}
+	defer r.changed(ctx, env)
 	if _, err := r.store.Put(ctx, key, bytes.NewReader(body), envdb.Condition{}); err != nil {
 		return fmt.Errorf("mark %s of %s: %w", name, env, err)
 	}
@@ -56,15 +65,25 @@ func (r *Repository) Unmark(ctx context.Context, env, name string) error {
 	if err := checkName("environment", env); err != nil {
 		return err
 	}
+	defer r.changed(ctx, env)
 	if err := r.store.Delete(ctx, r.keys.mark(env, name)); err != nil {
 		return fmt.Errorf("unmark %s of %s: %w", name, env, err)
 	}
 	return nil
 }
 
-// Pin keeps a backup until it is unpinned. The note says why.
+// Pin keeps a backup until it is unpinned. The note says why. One that was
+// deleted has to be undeleted first.
 func (r *Repository) Pin(ctx context.Context, env string, id envdb.BackupID, note string) error {
-	return r.markBackup(ctx, env, id, markPinned+"/"+string(id), []byte(note))
+	b, err := r.Find(ctx, env, id)
+	if err != nil {
+		return err
+	}
+	if b.Tombstone != nil {
+		return envdb.Fail(envdb.ErrRefused, "backup %s of %s is deleted and goes at %s", id, env, b.Tombstone.goes()).
+			WithState("it was not pinned").WithNext("envdb undelete %s@%s, then pin it", env, id)
+	}
+	return r.mark(ctx, env, markPinned+"/"+string(id), []byte(note))
 }
 
 // Unpin lets a backup expire again.
@@ -90,18 +109,21 @@ func (r *Repository) MarkBad(ctx context.Context, env string, id envdb.BackupID,
 // Earlier marks of the kind are removed.
 func (r *Repository) MarkGoodUntil(ctx context.Context, env string, id envdb.BackupID, t time.Time) error {
 	prefix := markGoodUntil + "/" + string(id) + "/"
-	name := prefix + t.UTC().Format(goodUntilLayout)
+	name := prefix + inMark(t)
 	if err := r.markBackup(ctx, env, id, name, nil); err != nil {
 		return err
 	}
+	return r.unmarkOlder(ctx, env, prefix, name)
+}
+
+// unmarkOlder removes the marks below prefix whose names sort before name.
+func (r *Repository) unmarkOlder(ctx context.Context, env, prefix, name string) error {
 	for object, err := range r.store.List(ctx, r.keys.mark(env, prefix)) {
+		if err == nil && object.Key < r.keys.mark(env, name) {
+			err = r.store.Delete(ctx, object.Key)
+		}
 		if err != nil {
 			return fmt.Errorf("mark %s of %s: %w", name, env, err)
-		}
-		if object.Key < r.keys.mark(env, name) {
-			if err := r.store.Delete(ctx, object.Key); err != nil {
-				return fmt.Errorf("mark %s of %s: %w", name, env, err)
-			}
 		}
 	}
 	return nil
@@ -148,63 +170,6 @@ func (r *Repository) Identity(ctx context.Context, env string) (envdb.Identity, 
 			WithNext("record it again with `envdb identity accept %s`", env)
 	}
 	return identity, nil
-}
-
-// marks is what the names of an environment's marks say.
-type marks struct {
-	pinned, proven, bad, tombstoned map[envdb.BackupID]bool
-	goodUntil                       map[envdb.BackupID]time.Time
-	badPacks                        map[PackID]bool
-	badIndexes                      map[envdb.BackupID]bool
-	any                             map[envdb.BackupID]bool // some mark names the backup
-}
-
-// readMarks lists the marks of an environment.
-func (r *Repository) readMarks(ctx context.Context, env string) (*marks, error) {
-	m := &marks{
-		pinned: map[envdb.BackupID]bool{}, proven: map[envdb.BackupID]bool{}, bad: map[envdb.BackupID]bool{},
-		tombstoned: map[envdb.BackupID]bool{}, goodUntil: map[envdb.BackupID]time.Time{},
-		badPacks: map[PackID]bool{}, badIndexes: map[envdb.BackupID]bool{}, any: map[envdb.BackupID]bool{},
-	}
-	prefix := r.keys.marksOf(env)
-	for object, err := range r.store.List(ctx, prefix) {
-		if err != nil {
-			return nil, fmt.Errorf("list the marks of %s: %w", env, err)
-		}
-		m.add(strings.TrimPrefix(object.Key, prefix))
-	}
-	return m, nil
-}
-
-// add reads the name of one mark. An unknown one is ignored.
-func (m *marks) add(name string) {
-	kind, rest, _ := strings.Cut(name, "/")
-	first, detail, _ := strings.Cut(rest, "/")
-	id, err := envdb.ParseBackupID(first)
-	if err != nil {
-		return
-	}
-	m.any[id] = true
-	switch kind {
-	case markPinned:
-		m.pinned[id] = true
-	case markProven:
-		m.proven[id] = true
-	case markBad:
-		m.bad[id] = true
-	case markTombstone:
-		m.tombstoned[id] = true
-	case markBadIndex:
-		m.badIndexes[id] = true
-	case markBadPack:
-		if pack, ok := parsePack(rest); ok {
-			m.badPacks[pack] = true
-		}
-	case markGoodUntil:
-		if t, err := time.Parse(goodUntilLayout, detail); err == nil && t.After(m.goodUntil[id]) {
-			m.goodUntil[id] = t
-		}
-	}
 }
 
 // damage lists what a backup refers to and is marked bad.

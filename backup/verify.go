@@ -107,6 +107,9 @@ func (r *Repository) Verify(ctx context.Context, env string, id envdb.BackupID, 
 			return VerifyReport{}, err
 		}
 	}
+	if backups, err = v.forgetGone(ctx, backups); err != nil {
+		return VerifyReport{}, err
+	}
 	return v.report(backups), nil
 }
 

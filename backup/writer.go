@@ -104,6 +104,7 @@ func (r *Repository) begin(ctx context.Context, env string, opts CreateOptions) 
 		if there && err == nil {
 			base, err := r.loadBase(ctx, manifest, marks)
 			if err == nil {
+				r.changed(ctx, env) // others see that it runs
 				return intent, base, nil
 			}
 			return Intent{}, nil, errors.Join(err, r.releaseAfter(ctx, intent))
@@ -243,6 +244,7 @@ func (w *Writer) Abort(ctx context.Context) error {
 	w.packing.Unlock()
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), cleanupPatience)
 	defer cancel()
+	defer w.repo.changed(ctx, w.intent.Environment)
 	if before == attempted {
 		// A manifest that is still on its way must not arrive after its data
 		// was deleted: the void takes its key.

@@ -307,6 +307,26 @@ func TestServerRestarts(t *testing.T) {
 	wantProblem(t, err, envdb.ErrUnreachable)
 }
 
+// An endpoint that refuses a condition and hangs up before it has read the body
+// sends an answer that never arrives; what stands under the key says the same.
+func TestRefusalThatDoesNotArrive(t *testing.T) {
+	t.Parallel()
+	sc := newScene(t)
+	first := sc.put(t, "k", "one", envdb.IfAbsent())
+	sc.put(t, "k", "two", envdb.IfMatch(first))
+	sc.proxy.FailFirst("PutObject", 0, s3test.Unanswered)
+	for name, cond := range map[string]envdb.Condition{"absent": envdb.IfAbsent(), "match": envdb.IfMatch(first)} {
+		if _, err := sc.Put(t.Context(), "k", strings.NewReader("three"), cond); !errors.Is(err, envdb.ErrCondition) {
+			t.Errorf("%s: got %v", name, err)
+		}
+	}
+	_, err := sc.Put(t.Context(), "other", strings.NewReader("three"), envdb.IfAbsent())
+	wantProblem(t, err, envdb.ErrUnreachable)
+	if got := sc.content(t, "k"); got != "two" {
+		t.Errorf("got %q", got)
+	}
+}
+
 type readerFunc func([]byte) (int, error)
 
 func (f readerFunc) Read(p []byte) (int, error) { return f(p) }

@@ -113,17 +113,24 @@ func (u *upload) look(ctx context.Context, otherwise error) error {
 	return nil
 }
 
-// glance is look, once, for who has lost patience already.
+// glance is look, once, for who has lost patience already. An endpoint may
+// refuse a condition and hang up before it has read the body, and then its
+// answer does not arrive: what stands under the key says the same.
 func (u *upload) glance(ctx context.Context, otherwise error) error {
 	ctx, cancel := context.WithTimeout(ctx, u.store.patience.Stalled)
 	defer cancel()
 	u.store.calls.add("HeadObject")
 	object, err := u.store.headOnce(ctx, u.key, u.name)
-	if err != nil || object.nonce != u.nonce {
+	switch match := u.cond.Match(); {
+	case err != nil:
 		return otherwise
+	case object.nonce == u.nonce:
+		u.tag = object.Tag
+		return nil
+	case u.cond.Absent(), match != "" && match != object.Tag:
+		return u.conditionFails()
 	}
-	u.tag = object.Tag
-	return nil
+	return otherwise
 }
 
 func (u *upload) partsGone() error {
