@@ -168,19 +168,29 @@ func (l *Ledger) whyDead(ctx context.Context, k runKey, run *Run) string {
 	}
 	for _, h := range state.holders() {
 		if h.Run == run.ID {
-			return l.whySilent(h, state)
+			return l.whySilent(ctx, h, state)
 		}
 	}
 	return fmt.Sprintf("it no longer holds the lease of %s", run.Environment)
 }
 
 // whySilent says why a holder must be dead, or "". A single look cannot tell
-// whether the beat changes, so an old lease is called dead by the clock: this
-// is what people are shown, and nobody takes a lease over for it.
-func (l *Ledger) whySilent(h Holder, state *leaseState) string {
+// whether the beat changes, so a lease that nobody has written for long is
+// called dead by the clock of the store. Nobody takes a lease over for it.
+func (l *Ledger) whySilent(ctx context.Context, h Holder, state *leaseState) string {
 	const old = 5 * time.Minute
-	stale := !state.modified.IsZero() && l.config.Now().Sub(state.modified) > old
-	if stale || l.lifeOf(h) == dead {
+	dies := l.lifeOf(h) == dead
+	if !dies {
+		silent, known := l.silentFor(ctx, state.modified, old, func() (time.Time, error) {
+			again, _, err := l.readLease(ctx, state.Environment)
+			if err != nil {
+				return time.Time{}, err
+			}
+			return again.modified, nil
+		})
+		dies = known && silent > old
+	}
+	if dies {
 		return fmt.Sprintf("%s gives no sign of life", h.Host)
 	}
 	return ""
@@ -191,6 +201,9 @@ func interrupted(run *Run, why string) *Run {
 	if run.Error == "" {
 		run.Error = "interrupted: " + why
 		run.Next = "`envdb doctor` finds what it left behind; running it again is safe"
+		if undo, _ := run.Facts[FactUndo].(string); undo != "" {
+			run.Next = undo + " undoes what it had begun to do"
+		}
 	}
 	return run
 }
@@ -216,7 +229,7 @@ func (l *Ledger) findKey(ctx context.Context, prefix string) (runKey, error) {
 		}
 		return keys[0], nil
 	}
-	if prefix == "" || strings.Trim(prefix, runIDLetters+"ilo-") != "" {
+	if prefix == "" || !isRunID(prefix) {
 		return runKey{}, envdb.Fail(envdb.ErrMisuse, "%q is not the id of a run", prefix).WithNext("see `envdb runs`")
 	}
 	path := l.runsPrefix() + prefix

@@ -2,6 +2,7 @@ package ledger
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -27,6 +28,9 @@ type Holder struct {
 	// writer stays in the lease until the next one comes, who ends what its
 	// sessions still do on the server; a reader has no business there.
 	Gone bool `json:"gone,omitempty"`
+	// Yield is the run that asked the holder to give way; see [Claim.Over]. The
+	// holder sees it at its next beat.
+	Yield string `json:"yield,omitempty"`
 }
 
 // String says who holds a lease, doing what, since when, and where.
@@ -54,6 +58,14 @@ type Claim struct {
 	// lock is enough, or nothing is changed. If the store cannot be used, the
 	// lease is granted without being held.
 	Offline bool
+	// Over are operations that are told to give way, and then waited for: a
+	// backup can be taken again, a person who rolls back cannot wait for it.
+	Over []envdb.Operation
+}
+
+// overrules reports whether all rivals are to give way.
+func (c Claim) overrules(rivals []rival) bool {
+	return !slices.ContainsFunc(rivals, func(r rival) bool { return !slices.Contains(c.Over, r.Operation) })
 }
 
 func (l *Ledger) holder(c Claim) Holder {

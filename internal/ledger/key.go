@@ -33,6 +33,9 @@ func newRunID(now time.Time) string {
 	return strings.Replace(stamp, ".", "-", 1) + string(random[:])
 }
 
+// isRunID reports whether a text can be the id of a run, or begin one.
+func isRunID(text string) bool { return strings.Trim(text, runIDLetters+"ilo-") == "" }
+
 // newNonce returns a name that nothing else bears.
 func newNonce() string {
 	var random [8]byte

@@ -67,6 +67,10 @@ func (l *Ledger) acquire(ctx context.Context, env string, c Claim, exclusive boo
 		case err == nil && len(rivals) == 0:
 			return l.newLease(ctx, env, h, gone, tried), nil
 		case err == nil:
+			if c.overrules(rivals) {
+				watch.overrule()
+				l.askToYield(ctx, env, h, rivals)
+			}
 			err = watch.wait(ctx, rivals)
 		case errors.Is(err, envdb.ErrCondition):
 			err = pause(ctx, jitter())
@@ -82,6 +86,33 @@ func (l *Ledger) acquire(ctx context.Context, env string, c Claim, exclusive boo
 			return l.unheld(ctx, env, h), nil
 		}
 		return nil, fmt.Errorf("lease of %s: %w", env, err)
+	}
+}
+
+// yieldPatience is how long those who were told to give way may take: a beat
+// until they know, and the time to tidy up.
+const yieldPatience = 45 * time.Second
+
+// askToYield tells holders to give way to h. They hear of it at their next
+// beat, so it does no harm that it may fail: then they are in the way.
+func (l *Ledger) askToYield(ctx context.Context, env string, h Holder, rivals []rival) {
+	if !slices.ContainsFunc(rivals, func(r rival) bool { return r.Yield == "" }) {
+		return
+	}
+	err := l.changeLease(ctx, env, func(s *leaseState) error {
+		asked := false
+		for _, r := range rivals {
+			if there := s.find(r.ID); there != nil && there.Yield == "" {
+				there.Yield, asked = h.Run, true
+			}
+		}
+		if !asked {
+			return errNothingToChange
+		}
+		return nil
+	})
+	if err != nil && !errors.Is(err, errNothingToChange) {
+		l.config.Log.WarnContext(ctx, "could not ask the holder of the lease to give way", "env", env, "reason", err)
 	}
 }
 
@@ -172,17 +203,25 @@ func (l *Ledger) unheld(ctx context.Context, env string, h Holder) *Lease {
 	return &Lease{ledger: l, env: env, holder: h, ctx: leaseCtx, cancel: cancel}
 }
 
-// beat writes a sign of life.
+// beat writes a sign of life. A run that was told to give way ends, and goes on
+// beating until it has tidied up.
 func (l *Lease) beat(ctx context.Context) error {
-	return l.ledger.changeLease(ctx, l.env, func(s *leaseState) error {
+	yield := ""
+	err := l.ledger.changeLease(ctx, l.env, func(s *leaseState) error {
 		mine := s.find(l.holder.ID)
 		if mine == nil || mine.Gone {
 			return l.lost(s)
 		}
 		mine.Beat++
 		mine.Uptime = l.ledger.config.Machine.Uptime()
+		yield = mine.Yield
 		return nil
 	})
+	if yield != "" {
+		l.cancel(envdb.Fail(envdb.ErrInterrupted, "the %s of %s gave way to run %s", l.holder.Operation, l.env, yield).
+			WithNext("run it again when that has ended: `envdb runs show %s`", yield))
+	}
+	return err
 }
 
 func (l *Lease) lost(s *leaseState) error {
@@ -214,6 +253,20 @@ func (l *Lease) Release(ctx context.Context) error {
 	defer cancel()
 	if err := l.ledger.removeHolder(ctx, l.env, l.holder.ID); err != nil {
 		return fmt.Errorf("release the lease of %s, which now ends by itself in %s: %w", l.env, TTL, err)
+	}
+	return nil
+}
+
+// Watch takes note of the signs of life of those who hold a lease. A holder on
+// another machine is known to be dead once its beat has stood still for a TTL
+// before the eyes of whoever wants the lease: who has watched need not wait.
+func (l *Ledger) Watch(ctx context.Context, env string) error {
+	state, _, err := l.readLease(ctx, env)
+	if err != nil {
+		return err
+	}
+	for _, h := range state.holders() {
+		l.lifeOf(h)
 	}
 	return nil
 }

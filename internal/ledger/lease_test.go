@@ -483,3 +483,64 @@ func TestKilledProcessIsTakenOverAtOnce(t *testing.T) {
 	}
 	release(t, lease)
 }
+
+// A person who rolls back does not wait for a backup: it is told to give way,
+// on whatever machine, and keeps its place until it has tidied up.
+func TestBackupGivesWay(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		st := &memory{}
+		backup, err := on("db-1", st).Share(t.Context(), "prod", ledger.Claim{Run: "backup-run", Operation: envdb.OpBackup})
+		if err != nil {
+			t.Fatal(err)
+		}
+		tidied := make(chan time.Time, 1)
+		go func() {
+			<-backup.Context().Done()
+			time.Sleep(10 * time.Second) // it takes back what it wrote
+			tidied <- time.Now()
+			release(t, backup)
+		}()
+		over := claim("rollback-run")
+		over.Operation, over.Over = envdb.OpRollback, []envdb.Operation{envdb.OpBackup}
+		began := time.Now()
+		lease, err := on("laptop", st).Exclude(t.Context(), "prod", over)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer release(t, lease)
+		if took := time.Since(began); took > 20*time.Second {
+			t.Errorf("it took %s, want a beat and the time to tidy up", took)
+		}
+		select {
+		case <-tidied:
+		default:
+			t.Error("the lease was taken while the backup still tidied up")
+		}
+		cause := context.Cause(backup.Context())
+		if !errors.Is(cause, envdb.ErrInterrupted) || !strings.Contains(cause.Error(), "gave way to run rollback-run") {
+			t.Errorf("the backup was told %v", cause)
+		}
+	})
+}
+
+// What is no backup is not told to give way.
+func TestMirrorDoesNotGiveWay(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		st := &memory{}
+		mirror, err := on("db-1", st).Share(t.Context(), "prod", claim("mirror-run"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer release(t, mirror)
+		over := claim("rollback-run")
+		over.Operation, over.Over = envdb.OpRollback, []envdb.Operation{envdb.OpBackup}
+		if _, err := on("laptop", st).Exclude(t.Context(), "prod", over); !errors.Is(err, envdb.ErrBusy) {
+			t.Fatalf("the lease was taken beside a mirror: %v", err)
+		}
+		if err := mirror.Context().Err(); err != nil {
+			t.Errorf("the mirror was told to end: %v", err)
+		}
+	})
+}

@@ -54,6 +54,8 @@ type Ledger struct {
 	project string
 	config  Config
 	seen    sightings
+	free    freeLeases
+	gone    goneDaemons
 }
 
 // New returns the ledger of a project in a store.

@@ -25,6 +25,8 @@ type memory struct {
 	// after is told of every Put and Delete that was done; an error it returns
 	// hides that it was.
 	after func(op, key string) error
+	// clock is what the store's clock shows; nil is the real time.
+	clock func() time.Time
 }
 
 type memoryObject struct {
@@ -47,6 +49,14 @@ func (m *memory) setFault(fault func(op, key string) error) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	m.fault = fault
+}
+
+// now is the store's clock.
+func (m *memory) now() time.Time {
+	if m.clock != nil {
+		return m.clock()
+	}
+	return time.Now()
 }
 
 func down(string, string) error {
@@ -75,7 +85,7 @@ func (m *memory) Put(ctx context.Context, key string, body io.Reader, cond envdb
 	}
 	m.version++
 	tag := envdb.Tag(fmt.Sprint(m.version))
-	m.objects[key] = memoryObject{content: content, tag: tag, at: time.Now()}
+	m.objects[key] = memoryObject{content: content, tag: tag, at: m.now()}
 	if m.after != nil {
 		if err := m.after("put", key); err != nil {
 			return "", err
@@ -107,7 +117,13 @@ func (m *memory) List(_ context.Context, prefix string) iter.Seq2[envdb.Object, 
 			return
 		}
 		for _, key := range m.keys(prefix) {
-			if !yield(envdb.Object{Key: key}, nil) {
+			m.mu.Lock()
+			o, there := m.objects[key]
+			m.mu.Unlock()
+			if !there {
+				continue // deleted meanwhile
+			}
+			if !yield(envdb.Object{Key: key, Size: int64(len(o.content)), Modified: o.at}, nil) {
 				return
 			}
 		}

@@ -92,7 +92,7 @@ func (l *Ledger) load(ctx context.Context, k runKey) (*Run, error) {
 		if err != nil {
 			return nil, fmt.Errorf("read run %s: %w", k.id, err)
 		}
-		run, err := l.openRecord(ctx, k.key, raw)
+		run, err := l.openRecord(ctx, k, raw)
 		if err != nil { // do not let one hide the others
 			return &Run{
 				ID: k.id, Environment: unescape(k.environment), Operation: k.operation, Outcome: k.outcome,
@@ -104,17 +104,26 @@ func (l *Ledger) load(ctx context.Context, k runKey) (*Run, error) {
 	return nil, notFound(k.id)
 }
 
-// openRecord reads what is stored of a record.
-func (l *Ledger) openRecord(ctx context.Context, key string, sealed []byte) (*Run, error) {
-	raw, err := l.config.Unseal(ctx, key, sealed)
+// openRecord reads what is stored of a record. It has to be of the run that its
+// key names.
+func (l *Ledger) openRecord(ctx context.Context, k runKey, sealed []byte) (*Run, error) {
+	raw, err := l.config.Unseal(ctx, k.key, sealed)
 	if err != nil {
 		return nil, err
 	}
-	return decode(raw)
+	run, err := decode(raw)
+	if err == nil && (run.ID != k.id || escape(run.Environment) != k.environment) {
+		err = fmt.Errorf("it is of run %q in environment %q", run.ID, run.Environment)
+	}
+	return run, err
 }
 
-// current returns the highest record of a run.
+// current returns the highest record of a run. The id may come from an object
+// that anybody wrote.
 func (l *Ledger) current(ctx context.Context, id string) (runKey, error) {
+	if len(id) != runIDLength || !isRunID(id) {
+		return runKey{}, notFound(id)
+	}
 	keys, err := l.keys(ctx, l.runPrefix(id))
 	if err != nil {
 		return runKey{}, err

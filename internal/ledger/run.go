@@ -18,6 +18,10 @@ const (
 	Succeeded   Outcome = "succeeded"
 )
 
+// FactUndo is the command that undoes what a run has begun to do and has not
+// undone itself: a drill that damages an environment on purpose.
+const FactUndo = "undo"
+
 func (o Outcome) known() bool { return o == Running || o.rank() > 0 }
 
 // rank orders the records of one run: the highest is the truth.
@@ -30,6 +34,18 @@ func (o Outcome) rank() int {
 	}
 	return 0
 }
+
+// Trigger is what begins a run.
+type Trigger string
+
+// The triggers. A person's is empty.
+const (
+	TriggerPerson   Trigger = ""
+	TriggerLadder   Trigger = "ladder"
+	TriggerBurst    Trigger = "burst"
+	TriggerCalendar Trigger = "calendar"
+	TriggerDrill    Trigger = "drill"
+)
 
 // Run is one execution of an operation. Whoever begins it sets the first group
 // of fields; the ledger sets the others.
@@ -49,6 +65,10 @@ type Run struct {
 	// Unleased says that the run works without the lease of its environment.
 	Unleased bool           `json:"unleased,omitempty"`
 	Facts    map[string]any `json:"facts,omitempty"`
+	// Trigger is what began the run; Job and Turn are those of a calendar.
+	Trigger Trigger   `json:"trigger,omitempty"`
+	Job     string    `json:"job,omitempty"`
+	Turn    time.Time `json:"turn,omitzero"`
 
 	User    string  `json:"user"`
 	Host    string  `json:"host"`

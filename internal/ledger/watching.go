@@ -18,6 +18,20 @@ type watching struct {
 	patient bool // wait for the living too
 	until   time.Time
 	told    bool
+	// overruling says that those in the way were told to give way.
+	overruling bool
+}
+
+// overrule is told that those in the way have to give way, and has them waited
+// for.
+func (w *watching) overrule() {
+	if w.overruling {
+		return
+	}
+	w.overruling, w.patient = true, true
+	if until := time.Now().Add(yieldPatience); until.After(w.until) {
+		w.until = until
+	}
 }
 
 const glance = 500 * time.Millisecond
@@ -42,7 +56,11 @@ func (w *watching) tell(ctx context.Context, holders []Holder) {
 		return
 	}
 	w.told = true
-	if w.patient {
+	switch {
+	case w.overruling:
+		w.log.InfoContext(ctx, "those who hold the environment's lease were told to give way", "env", w.env, "held", describe(holders), "at most", time.Until(w.until).Round(time.Second))
+		return
+	case w.patient:
 		w.log.InfoContext(ctx, "waiting for the environment's lease", "env", w.env, "held", describe(holders), "at most", time.Until(w.until).Round(time.Second))
 		return
 	}
