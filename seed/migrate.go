@@ -281,6 +281,8 @@ func statementLine(text, sql string, err error) int {
 // Schema is how far a database's schema is.
 type Schema struct {
 	Current int64
+	// Applied are the versions that the database has, in their order.
+	Applied []int64
 	Pending []Migration
 }
 
@@ -299,7 +301,11 @@ func ReadSchema(ctx context.Context, conn *pgx.Conn, fsys fs.FS, name string) (*
 	s := new(Schema)
 	for v := range applied {
 		s.Current = max(s.Current, v)
+		if v > 0 {
+			s.Applied = append(s.Applied, v)
+		}
 	}
+	slices.Sort(s.Applied)
 	for _, m := range files {
 		if !applied[m.Version] {
 			s.Pending = append(s.Pending, m)

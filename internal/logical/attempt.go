@@ -17,6 +17,10 @@ type attempt struct {
 	put    *puts
 	hooks  hooks
 	number int
+	// rereads says that what is read is compared, not stored: the schema is not
+	// dumped. Of the tables those that only names are read, or all.
+	rereads bool
+	only    func(Name) bool
 	// give ends the attempt for a reason.
 	give context.CancelCauseFunc
 
@@ -27,6 +31,7 @@ type attempt struct {
 	sources   []*source
 	sequences []sequenceInfo
 	blobs     blobs
+	unread    int64 // large objects that a reread may not read
 	catalogue *Catalogue
 	counter   counter
 }
@@ -78,6 +83,7 @@ func (a *attempt) read(ctx context.Context) error {
 		a.readServer,
 		a.refuseUnsupported,
 		a.listTables,
+		a.readSequencesState,
 		a.listSequences,
 		a.listBlobs,
 		a.checkAccess,
@@ -102,7 +108,9 @@ func (a *attempt) read(ctx context.Context) error {
 func (a *attempt) copyAll(ctx context.Context) error {
 	var copying, all errgroup.Group
 	copied := make(chan struct{})
-	copying.Go(func() error { return a.must(a.dumpSchema(ctx)) })
+	if !a.rereads {
+		copying.Go(func() error { return a.must(a.dumpSchema(ctx)) })
+	}
 	copying.Go(func() error { return a.must(a.copyTables(ctx)) })
 	all.Go(func() error {
 		defer close(copied)

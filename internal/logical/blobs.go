@@ -37,6 +37,9 @@ SELECT (SELECT count(*) FROM pg_catalog.pg_largeobject_metadata), pg_table_size(
 	if err != nil {
 		return explain(err, "count the large objects")
 	}
+	if a.rereads && !s.Readable {
+		a.unread, s = s.Count, summary{} // what can be compared is
+	}
 	a.blobs = blobs{count: s.Count, bytes: s.Bytes, readable: s.Readable}
 	a.catalogue.LargeObjects = LargeObjects{Count: s.Count, PageSize: a.catalogue.Server.BlockSize / 4}
 	if s.Count == 0 || s.Bytes <= rangeBytes {

@@ -29,6 +29,10 @@ type Catalogue struct {
 	// Point is the source's clock inside the snapshot.
 	Point time.Time `json:"point"`
 
+	// SequencesState is a hash of all sequences' values, taken before they were
+	// read; empty if not every one may be read.
+	SequencesState string `json:"sequences_state,omitempty"`
+
 	Roles             []backup.Role      `json:"roles"`
 	Extensions        []Extension        `json:"extensions"`
 	Tables            []Table            `json:"tables"`

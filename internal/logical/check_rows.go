@@ -122,6 +122,9 @@ func count(ctx context.Context, conn *pgx.Conn, tables []Table, path string) (n 
 		if hasCode(err, codeInsufficient) {
 			return n, "the role may not read all of " + t.Schema + "." + t.Name, nil
 		}
+		if hasCode(err, codeUndefinedTable, codeUndefinedSchema) {
+			continue // a table that is missing has no rows
+		}
 		if err != nil {
 			return n, "", err
 		}

@@ -3,6 +3,7 @@ package logical
 import (
 	"errors"
 	"fmt"
+	"strings"
 
 	"github.com/jackc/pgx/v5/pgconn"
 
@@ -20,6 +21,9 @@ const (
 	codeUndefinedSchema    = "3F000"
 	codeWrongObjectType    = "42809"
 	codeSerialization      = "40001"
+	codeSnapshotGone       = "55000" // among others of object_not_in_prerequisite_state
+	codeDataCorrupted      = "XX001"
+	codeIndexCorrupted     = "XX002"
 )
 
 // hasCode reports whether a server answered with one of the codes.
@@ -56,6 +60,10 @@ func explain(err error, what string) error {
 			text: what + ": the server cancelled it in favour of recovery",
 			next: "raise max_standby_streaming_delay on the standby, or take the backup from the primary",
 		}
+	}
+	if hasCode(err, codeSnapshotGone) && strings.Contains(err.Error(), "snapshot") {
+		return envdb.Fail(envdb.ErrUnreachable, "%s: the session that holds the backup's snapshot has ended: %w", what, err).
+			WithNext("see in the server's log who ended it, then run this again")
 	}
 	return postgres.Explain(err, what)
 }

@@ -78,7 +78,7 @@ func (a *attempt) listTables(ctx context.Context) error {
 	var oids []uint32
 	for _, r := range relations {
 		a.relations = append(a.relations, &r)
-		if r.Kind == "p" {
+		if r.Kind == "p" || a.only != nil && !a.only(Name{r.Schema, r.Name}) {
 			continue
 		}
 		s := &source{relation: &r, table: a.describe(&r)}

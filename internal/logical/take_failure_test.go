@@ -91,6 +91,9 @@ func TestBackupWhoseLeaderIsEndedFails(t *testing.T) {
 	if err == nil {
 		t.Error("the backup succeeded without its leader")
 	}
+	if _, next := envdb.Advice(err); next == "" {
+		t.Errorf("the error has no next step: %v", err)
+	}
 }
 
 func TestServerThatStopsMidwayIsUnreachable(t *testing.T) {
