@@ -29,13 +29,17 @@ const (
 	OpDiscard   Operation = "discard"
 	OpIdentity  Operation = "identity"
 	OpDump      Operation = "dump"
+	OpDrill     Operation = "drill"
+	OpExpire    Operation = "expire"
+	OpDelete    Operation = "delete"
+	OpUndelete  Operation = "undelete"
 )
 
 // Reads reports whether the operation leaves its environment as it is, so that
 // several of them may share the environment's lease.
 func (op Operation) Reads() bool {
 	switch op {
-	case OpBackup, OpVerify, OpIdentity, OpDump:
+	case OpBackup, OpVerify, OpIdentity, OpDump, OpExpire, OpDelete, OpUndelete:
 		return true
 	}
 	return false

@@ -11,8 +11,9 @@ import (
 
 // Resolve returns the backup that a point means: the newest good one, one by
 // its id, or the newest good one whose restore point is at or before the
-// moment. Backups that are bad, damaged or unreadable are passed over; one that
-// was asked for by its id is an error instead (ErrVerification). When nothing
+// moment. Backups that are bad, damaged, unreadable or deleted are passed over;
+// one that was asked for by its id is an error instead (ErrVerification, or
+// ErrRefused for one that can be undeleted). When nothing
 // answers, the error is ErrNotFound and says what there is. The order of
 // backups does not matter.
 func Resolve(backups []backup.Backup, point envdb.Point) (backup.Backup, error) {
@@ -70,6 +71,10 @@ func flaw(b backup.Backup) string {
 		return "is damaged: " + strings.Join(b.Damaged, ", ")
 	case b.Bad:
 		return "is marked bad"
+	case b.Tombstone != nil && b.Tombstone.Begun:
+		return "is being deleted"
+	case b.Tombstone != nil:
+		return "is deleted, and goes at " + show(b.Tombstone.SweepAfter)
 	}
 	return ""
 }
@@ -82,6 +87,10 @@ func byID(backups []backup.Backup, id envdb.BackupID) (backup.Backup, error) {
 		why := flaw(b)
 		if why == "" {
 			return b, nil
+		}
+		if b.Tombstone != nil && !b.Tombstone.Begun {
+			return backup.Backup{}, envdb.Fail(envdb.ErrRefused, "backup %s %s", id, why).WithState("nothing was changed").
+				WithNext("undelete it first: envdb undelete %s@%s", b.Manifest.Environment, id)
 		}
 		p := envdb.Fail(envdb.ErrVerification, "backup %s %s", id, why).WithState("nothing was changed")
 		p.Err = b.Err

@@ -18,20 +18,28 @@ type Config struct {
 	// Path is the file that it was read from.
 	Path    string
 	Project string
-	// Jobs is how many connections work in parallel where an environment does
-	// not say it.
-	Jobs int
+	// Connections is how many work in parallel where an environment does not
+	// say it.
+	Connections int
 	// Home is where this machine keeps what is not in the store yet.
 	Home string
 	// Warnings are what a person should change; Notes say where this version
 	// does less with a key than one may think.
 	Warnings, Notes []Warning
 
-	store        storeDeclaration
-	environments []*declaration
-	patterns     []*declaration
-	get          lookup
-	shown        func(path string) string
+	// Daemon says how `envdb daemon` runs on this machine.
+	Daemon Daemon
+	// Expire is when backups expire beside what the daemon does by itself.
+	Expire Expire
+
+	store         storeDeclaration
+	environments  []*declaration
+	patterns      []*declaration
+	notifications []*notified
+	drills        []*declaredDrill
+	listenLine    int // of the file, 0 if it does not say it
+	get           lookup
+	shown         func(path string) string
 }
 
 // Load reads the file at path, or the first one of the usual places if path is
@@ -67,7 +75,7 @@ func (l Loader) parse(path string, content []byte, flags *pflag.FlagSet) (*Confi
 	if err != nil {
 		return nil, err
 	}
-	c := &Config{Path: abs, Jobs: defaultJobs(), Home: l.defaultHome(), store: storeDeclaration{dir: doc.dir}, get: l.lookup, shown: l.shown}
+	c := &Config{Path: abs, Connections: defaultJobs(), Home: l.defaultHome(), Daemon: l.defaultDaemon(), store: storeDeclaration{dir: doc.dir}, get: l.lookup, shown: l.shown}
 	c.read(root)
 	if len(doc.faults) > 0 {
 		return nil, doc.faults.problem(envdb.ErrMisuse)
@@ -75,7 +83,7 @@ func (l Loader) parse(path string, content []byte, flags *pflag.FlagSet) (*Confi
 	if err := c.overlay(l, doc, flags); err != nil {
 		return nil, err
 	}
-	c.Warnings = append(doc.warnings, l.strayVariables(c.variables())...)
+	c.Warnings = slices.Concat(doc.warnings, c.exposed(doc.name), l.strayVariables(c.variables()))
 	c.Notes = doc.notes
 	return c, nil
 }
@@ -86,19 +94,26 @@ func defaultJobs() int { return min(max(runtime.NumCPU(), 2), 4) }
 // read reads the whole file into c, and records its faults.
 func (c *Config) read(root value) {
 	seen := root.object(fields{
-		"project":      func(v value) { c.Project = v.name() },
-		"store":        c.readStore,
-		"jobs":         func(v value) { c.Jobs = v.jobs() },
-		"home":         func(v value) { c.Home = v.directory() },
-		"environments": c.readEnvironments,
+		"project":       func(v value) { c.Project = v.name() },
+		"store":         c.readStore,
+		"jobs":          func(v value) { c.Connections = v.jobs() },
+		"home":          func(v value) { c.Home = v.directory() },
+		"environments":  c.readEnvironments,
+		"expire":        func(v value) { c.Expire = v.expire() },
+		"drills":        c.readDrills,
+		"daemon":        c.readDaemon,
+		"notifications": c.readNotifications,
 	})
 	root.require(seen, "environments")
 	for _, d := range c.declarations() {
 		d.checkMirror(c.environments)
 		d.checkSeed()
 		d.checkAccess()
+		d.checkSchedules()
 	}
 	c.checkTwins()
+	c.checkDrills()
+	c.checkNotifications()
 }
 
 func (c *Config) readEnvironments(v value) {
@@ -203,7 +218,7 @@ func (c *Config) jobs(d *declaration) int {
 	if d.Jobs > 0 {
 		return d.Jobs
 	}
-	return c.Jobs
+	return c.Connections
 }
 
 // unknown says that there is no environment of that name, and if none could
@@ -242,6 +257,9 @@ func (c *Config) variables() map[string]bool {
 		add(d.url, d.directURL, d.pooler, d.maintenanceDB, d.poolerDatabase, d.maskSecret)
 		add(slices.Collect(maps.Values(d.settings))...)
 		add(d.remap.texts()...)
+	}
+	for _, n := range c.notifications {
+		add(n.texts()...)
 	}
 	return names
 }

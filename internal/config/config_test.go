@@ -133,7 +133,7 @@ func TestGoodFile(t *testing.T) {
 		t.Fatal(err)
 	}
 	var b strings.Builder
-	fmt.Fprintf(&b, "project %s, store %s, jobs %d, home %s, names %q\n", c.Project, store.URL, c.Jobs, c.Home, c.Names())
+	fmt.Fprintf(&b, "project %s, store %s, jobs %d, home %s, names %q\n", c.Project, store.URL, c.Connections, c.Home, c.Names())
 	for _, w := range c.Warnings {
 		fmt.Fprintf(&b, "warning: %s\n", w)
 	}
@@ -154,6 +154,17 @@ func TestGoodFile(t *testing.T) {
 			fmt.Fprintf(&b, "SET %s = '%s'\n", name, env.Settings[name])
 		}
 	}
+	for _, j := range c.Jobs() {
+		fmt.Fprintf(&b, "job %s: %s\n", j.Name, j.Schedule)
+	}
+	shown, err := json.MarshalIndent(struct {
+		Daemon        config.Daemon
+		Notifications []config.Notification
+	}{c.Daemon, c.Notifications()}, "", "  ")
+	if err != nil {
+		t.Fatal(err)
+	}
+	fmt.Fprintf(&b, "%s\n", shown)
 	golden(t, "testdata/good.txt", strings.ReplaceAll(b.String(), l.WorkDir, "DIR"))
 
 	prod, err := c.Environment("prod")
@@ -169,7 +180,7 @@ func TestDefaults(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if env.KeepPrevious != 1 || env.Roles != config.MapRoles || env.Jobs != c.Jobs || env.Jobs < 1 || env.ConnectionLimit != nil || env.Backup.Method != "logical" || env.Backup.MaxDuty != 0.25 || env.Protected() {
+	if env.KeepPrevious != 1 || env.Roles != config.MapRoles || env.Jobs != c.Connections || env.Jobs < 1 || env.ConnectionLimit != nil || env.Backup.Method != "logical" || env.Backup.MaxDuty != 0.25 || env.Protected() {
 		t.Errorf("got %+v", env)
 	}
 	if c.Home != "/var/lib/envdb" || len(c.Warnings) != 0 {
@@ -329,8 +340,8 @@ func TestOverlays(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if c.Project != "from.Env" || c.Jobs != 7 || c.Home != "/var/x" || store.URL != filepath.Join(l.WorkDir, "other") {
-		t.Errorf("project %s, jobs %d, home %s, store %s", c.Project, c.Jobs, c.Home, store.URL)
+	if c.Project != "from.Env" || c.Connections != 7 || c.Home != "/var/x" || store.URL != filepath.Join(l.WorkDir, "other") {
+		t.Errorf("project %s, jobs %d, home %s, store %s", c.Project, c.Connections, c.Home, store.URL)
 	}
 	if env := c.Environments()[0]; env.Jobs != 7 {
 		t.Errorf("jobs of %s: %d", env.Name, env.Jobs)

@@ -23,6 +23,7 @@ type document struct {
 	faults   Faults
 	warnings []Warning
 	notes    []Warning
+	daemon   bool            // it is noted that a daemon is needed
 	listed   map[string]bool // mappings whose known keys were listed
 }
 

@@ -72,6 +72,18 @@ type Environment struct {
 	// Spares how many copies of it wait, ready to be made live.
 	Baseline Baseline
 	Spares   int
+
+	// Reset and Verify say when the daemon does so.
+	Reset  Reset
+	Verify Verify
+	// Quiet are the hours in which the daemon does not connect to the server.
+	Quiet Quiet
+	// Sleeps is set for a server that sleeps when nobody is connected (wake:
+	// false): the daemon does not connect to it only to look.
+	Sleeps bool
+	// StaleAfter is how old the newest restore point may become before somebody
+	// is told, or 0 for what follows from the ladder.
+	StaleAfter time.Duration
 }
 
 // Baseline says when a sealed copy is kept beside the live version.
@@ -106,6 +118,7 @@ type declaration struct {
 	seed                          value
 	access, migrate               value
 	remap                         remapDeclaration
+	schedules                     []scheduled
 }
 
 const (
@@ -145,7 +158,7 @@ func (e entry) environment() *declaration {
 		"keep_settings":    d.readKeepSettings,
 		"connection_limit": func(v value) { n := v.integer(-1); d.ConnectionLimit = &n },
 		"jobs":             func(v value) { d.Jobs = v.jobs() },
-		"backup":           func(v value) { d.Backup = v.backup(e.name) },
+		"backup":           func(v value) { d.Backup = v.backup() },
 		"mirror":           d.readMirror,
 		"seed":             d.readSeed,
 		"migrations":       d.readMigrate,
@@ -153,9 +166,14 @@ func (e entry) environment() *declaration {
 		"baseline": func(v value) {
 			d.Baseline = Baseline(v.choice("value", string(BaselineAuto), string(BaselineOn), string(BaselineOff)))
 		},
-		"spares": func(v value) { d.Spares = v.spares() },
-		"ttl":    func(v value) { v.readSpan(&d.TTL) },
-		"idle":   func(v value) { v.readSpan(&d.Idle) },
+		"spares":      func(v value) { d.Spares = v.spares() },
+		"reset":       d.readReset,
+		"verify":      d.readVerify,
+		"quiet":       func(v value) { d.Quiet = v.quiet() },
+		"wake":        func(v value) { d.Sleeps = !v.boolean() },
+		"stale_after": func(v value) { d.StaleAfter = v.span() },
+		"ttl":         func(v value) { v.readSpan(&d.TTL) },
+		"idle":        func(v value) { v.readSpan(&d.Idle) },
 	})
 	e.require(seen, "tier", "url")
 	if isPattern(e.name) {
@@ -318,6 +336,8 @@ func (d *declaration) checkMirror(all []*declaration) {
 		d.from.hint(hint, "there is no environment %q", d.Mirror.From)
 	case d.saysProtected():
 		d.from.fault("%s is protected (tier %s): nothing is mirrored into it", d.Name, d.Tier)
+	case !d.Mirror.Schedule.IsZero() && len(all[source].Backup.Ladder) == 0:
+		d.doc.warn(d.from.at(), "%s is %s, which has no ladder: by its schedule %s gets the newest backup that somebody took of it", d.from.path, d.Mirror.From, d.Name)
 	}
 }
 

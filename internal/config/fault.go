@@ -72,8 +72,11 @@ func (w Warning) String() string {
 }
 
 // secrets are the places where a line of the file may show a password: in the
-// authority of a URL, as the value of a telling key, and in an age identity.
+// authority of a URL, as the value of a telling key, in the path of a chat's
+// URL, and in an age identity.
 var secrets = []*regexp.Regexp{
+	regexp.MustCompile(`(://hooks\.slack\.com/)([^\s"',}]+)()`),
+	regexp.MustCompile(`(?i)((?:authorization|cookie|api[_-]?key|signature|credential)[A-Za-z_-]*["']?\s*:\s*)('(?:[^'\\]|\\.)*'|"(?:[^"\\]|\\.)*"|[^,}]+)()`),
 	regexp.MustCompile(`(s3://)([^\s]*)(@)`),
 	regexp.MustCompile(`(?i)(AGE-SECRET-KEY-)([A-Z0-9-]+)()`),
 	regexp.MustCompile(`(://[^:/@\s]*:)([^\s]*)(@)`),

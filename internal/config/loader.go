@@ -21,6 +21,8 @@ type Loader struct {
 	// HomeDir is empty for a user without one.
 	HomeDir   string
 	SystemDir string
+	// Host is the name of this machine.
+	Host string
 }
 
 // FileName is the name of the file in each of the usual places.
@@ -29,9 +31,11 @@ const FileName = "envdb.yaml"
 // Process returns the surroundings of this process.
 func Process() Loader {
 	l := Loader{Environ: os.Environ(), SystemDir: "/etc/envdb"}
-	// Without a working or a home directory there is nothing to find in them.
+	// Without a working or a home directory there is nothing to find in them, and
+	// a machine without a name has a daemon without one.
 	l.WorkDir, _ = os.Getwd()
 	l.HomeDir, _ = os.UserHomeDir()
+	l.Host, _ = os.Hostname()
 	return l
 }
 

@@ -1,6 +1,8 @@
 package config
 
 import (
+	"errors"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"strconv"
@@ -21,28 +23,40 @@ type Backup struct {
 	Keep   schedule.Keep
 	// MaxDuty is the share of the time that backups may take, above 0 to 1.
 	MaxDuty float64
+	// Grace is how long a backup that no rung keeps can still be brought back.
+	Grace time.Duration
 }
+
+// defaultGrace is the time in which a person sees that something went that
+// should have stayed.
+const defaultGrace = time.Hour
 
 func defaultBackup() Backup {
-	return Backup{Method: backup.Logical, MaxDuty: schedule.DefaultMaxDuty}
+	return Backup{Method: backup.Logical, MaxDuty: schedule.DefaultMaxDuty, Grace: defaultGrace}
 }
 
-// backup reads the section of that name in the environment env.
-func (v value) backup(env string) Backup {
+// backup reads the section of that name.
+func (v value) backup() Backup {
 	b := defaultBackup()
 	seen := v.object(fields{
 		"method":   func(v value) { b.Method = v.method() },
 		"ladder":   func(v value) { b.Ladder = v.ladder() },
 		"keep":     func(v value) { b.Keep = v.keep() },
 		"max_duty": func(v value) { b.MaxDuty = v.share() },
+		"grace":    func(v value) { b.Grace = v.span() },
 	})
-	if keep, found := seen["keep"]; found && len(b.Ladder) > 0 {
+	ladder, found := seen["ladder"]
+	if len(b.Ladder) > 0 {
 		if err := b.Keep.Check(b.Ladder); err != nil {
-			keep.failed(err)
+			at, given := seen["keep"]
+			if !given {
+				at = ladder
+			}
+			at.failed(err)
 		}
 	}
-	if ladder, found := seen["ladder"]; found {
-		v.doc.note(ladder.at, "%s: this version has no daemon; run `envdb backup %s` from cron", ladder.path, env)
+	if found {
+		v.doc.needsDaemon(ladder.at)
 	}
 	return b
 }
@@ -71,8 +85,17 @@ func (v value) ladder() schedule.Ladder {
 	return ladder
 }
 
-// keep reads auto, a number, or numbers per rung.
+// keep reads auto, a number, or numbers per rung; auto stands for what is wrong.
 func (v value) keep() schedule.Keep {
+	before := len(v.doc.faults)
+	keep := v.anyKeep()
+	if len(v.doc.faults) > before {
+		return schedule.Keep{}
+	}
+	return keep
+}
+
+func (v value) anyKeep() schedule.Keep {
 	if v.kind() == "a mapping" {
 		return schedule.Keep{Rungs: v.keepRungs()}
 	}
@@ -101,23 +124,32 @@ func (v value) keepRungs() map[time.Duration]int {
 
 // share reads 25% or 0.25.
 func (v value) share() float64 {
-	number, percent := strings.CutSuffix(v.plainText(), "%")
-	share, err := strconv.ParseFloat(strings.TrimSpace(number), 64)
-	if percent {
-		share /= 100
-	}
-	if err != nil || !(share > 0 && share <= 1) {
+	share, err := ParseShare(v.plainText())
+	if err != nil {
 		v.hint("write 25%", "%s", "is not a share above 0% and up to 100%")
 		return schedule.DefaultMaxDuty
 	}
 	return share
 }
 
+// ParseShare reads 25% or 0.25: a share above 0 and up to 1.
+func ParseShare(text string) (float64, error) {
+	number, percent := strings.CutSuffix(text, "%")
+	share, err := strconv.ParseFloat(strings.TrimSpace(number), 64)
+	if percent {
+		share /= 100
+	}
+	if err != nil || !(share > 0 && share <= 1) {
+		return 0, envdb.Fail(envdb.ErrMisuse, "%q is not a share above 0%% and up to 100%%", text).WithNext("write e.g. 25%%")
+	}
+	return share, nil
+}
+
 // Mirror says what fills an environment and how the copy is made harmless.
 // The zero Mirror means that the environment is not regularly mirrored into.
 type Mirror struct {
 	From     string
-	Schedule schedule.Cron
+	Schedule Schedule
 	// Neutralise are SQL files that run in a copy before anyone can connect,
 	// Checks are SQL files whose statements must return no rows. Paths are
 	// absolute.
@@ -138,7 +170,7 @@ type Mirror struct {
 func (d *declaration) readMirror(v value) {
 	seen := v.object(fields{
 		"from":       func(v value) { d.Mirror.From, d.from = v.text(), v },
-		"schedule":   func(v value) { d.Mirror.Schedule = v.cron() },
+		"schedule":   d.schedule(envdb.OpMirror, &d.Mirror.Schedule),
 		"neutralise": func(v value) { d.Mirror.Neutralise = v.files() },
 		"checks":     func(v value) { d.Mirror.Checks = v.files() },
 		"preserve":   func(v value) { d.Mirror.Preserve = v.preserved() },
@@ -147,25 +179,6 @@ func (d *declaration) readMirror(v value) {
 		"mask":       d.readMask,
 	})
 	v.require(seen, "from")
-	if at, found := seen["schedule"]; found {
-		v.doc.note(at.at, "%s: this version has no daemon; run `envdb mirror %s %s` from cron", at.path, d.Mirror.From, d.Name)
-	}
-}
-
-func (v value) cron() schedule.Cron {
-	expr := v.text()
-	if expr == "" {
-		return schedule.Cron{}
-	}
-	c, err := schedule.ParseCron(expr)
-	if err != nil {
-		v.failed(err)
-		return c
-	}
-	if !c.Zoned() {
-		v.doc.warn(v.at(), "%s names no zone and is read in UTC; write CRON_TZ=… before it", v.path)
-	}
-	return c
 }
 
 // files reads a list of files. Whether they exist is asked when they are read,
@@ -190,9 +203,18 @@ type Script struct {
 // ReadScripts reads SQL files, each of which is run in one transaction. A
 // missing one is ErrPreflight, one that begins or ends transactions ErrMisuse.
 func ReadScripts(paths []string) ([]Script, error) {
+	return ReadScriptsAt(paths, func(path string) string { return path })
+}
+
+// ReadScriptsAt is ReadScripts for files that lie elsewhere than their paths say:
+// at says where.
+func ReadScriptsAt(paths []string, at func(string) string) ([]Script, error) {
 	scripts := make([]Script, 0, len(paths))
 	for _, path := range paths {
-		content, err := os.ReadFile(path)
+		content, err := os.ReadFile(at(path))
+		if pathErr := new(fs.PathError); errors.As(err, &pathErr) {
+			err = &fs.PathError{Op: pathErr.Op, Path: path, Err: pathErr.Err}
+		}
 		if err != nil {
 			return nil, envdb.Fail(envdb.ErrPreflight, "read SQL file: %w", err).
 				WithState("nothing was changed").WithNext("correct the path in the configuration; paths are relative to its directory")

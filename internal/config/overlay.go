@@ -5,6 +5,7 @@ import (
 	"path/filepath"
 	"strconv"
 	"strings"
+	"time"
 
 	"github.com/spf13/pflag"
 	"github.com/spf13/viper"
@@ -16,7 +17,7 @@ import (
 type overlaid struct {
 	key      string // in the file
 	variable string
-	flag     string
+	flag     string // empty for none
 	// set parses the replacement and puts it into the Config.
 	set func(c *Config, l Loader, held string) error
 }
@@ -36,6 +37,13 @@ func overlays() []overlaid {
 		{"store.encryption.key_id", "ENVDB_STORE_ENCRYPTION_KEY_ID", "key-id", setKeyID},
 		{"jobs", "ENVDB_JOBS", "jobs", setJobs},
 		{"home", "ENVDB_HOME", "home", setHome},
+		{"daemon.listen", "ENVDB_DAEMON_LISTEN", "listen", setListen},
+		{"daemon.runs", "ENVDB_DAEMON_RUNS", "", setRuns},
+		{"daemon.timeout", "ENVDB_DAEMON_TIMEOUT", "", setSpan(func(d *Daemon) *time.Duration { return &d.Timeout })},
+		{"daemon.name", "ENVDB_DAEMON_NAME", "", setDaemonName},
+		{"daemon.log", "ENVDB_DAEMON_LOG", "", setLog},
+		{"daemon.housekeeping", "ENVDB_DAEMON_HOUSEKEEPING", "", setSpan(func(d *Daemon) *time.Duration { return &d.Housekeeping })},
+		{"daemon.keep_runs", "ENVDB_DAEMON_KEEP_RUNS", "", setSpan(func(d *Daemon) *time.Duration { return &d.KeepRuns })},
 	}
 }
 
@@ -91,7 +99,7 @@ func (l Loader) layers(flags *pflag.FlagSet) (*viper.Viper, error) {
 
 // given returns the flag, if the command has it and it was given.
 func (o overlaid) given(flags *pflag.FlagSet) *pflag.Flag {
-	if flags == nil {
+	if flags == nil || o.flag == "" {
 		return nil
 	}
 	if flag := flags.Lookup(o.flag); flag != nil && flag.Changed {
@@ -118,7 +126,7 @@ func setJobs(c *Config, _ Loader, held string) error {
 	if err != nil || n < 1 || n > mostJobs {
 		return envdb.Fail(envdb.ErrMisuse, "%q is not a number from 1 to %d", held, mostJobs).WithNext("give a number of connections, e.g. 4")
 	}
-	c.Jobs = n
+	c.Connections = n
 	for _, d := range c.declarations() {
 		d.Jobs = n
 	}

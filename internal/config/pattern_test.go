@@ -52,7 +52,7 @@ func TestPatterns(t *testing.T) {
 		}
 	}
 	env, err := c.Environment("test-x")
-	if err != nil || env.TTL != 7*envdb.Day || env.Idle != 48*time.Hour || env.Labels["team"] != "core" || env.Tier != envdb.Test || env.Jobs != c.Jobs {
+	if err != nil || env.TTL != 7*envdb.Day || env.Idle != 48*time.Hour || env.Labels["team"] != "core" || env.Tier != envdb.Test || env.Jobs != c.Connections {
 		t.Errorf("test-x is %+v, %v", env, err)
 	}
 	big, err := c.Environment("test-big-a_b")

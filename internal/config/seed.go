@@ -4,7 +4,7 @@ import (
 	"path/filepath"
 	"time"
 
-	"github.com/envdb/envdb/schedule"
+	"github.com/envdb/envdb"
 )
 
 // Seed says what makes the rows of an environment that is not copied from
@@ -30,7 +30,7 @@ type Seed struct {
 	// Clock is what fixtures take for now.
 	Clock Clock
 	// Schedule is when to seed anew.
-	Schedule schedule.Cron
+	Schedule Schedule
 	// Dir is the directory of the configuration.
 	Dir string
 }
@@ -44,6 +44,8 @@ type Migrations struct {
 	Timeout   time.Duration
 	// Checks are SQL files whose statements must return no rows afterwards.
 	Checks []string
+	// Schedule is when the daemon migrates.
+	Schedule Schedule
 	// Dir is the directory of the configuration.
 	Dir string
 }
@@ -73,6 +75,7 @@ func (d *declaration) readMigrate(v value) {
 		"command":   func(v value) { d.Migrate.Command = v.raw() },
 		"timeout":   func(v value) { d.Migrate.Timeout = v.migrationTimeout() },
 		"checks":    func(v value) { d.Migrate.Checks = v.files() },
+		"schedule":  d.schedule(envdb.OpMigrate, &d.Migrate.Schedule),
 	})
 	if (d.Migrate.Directory == "") == (d.Migrate.Command == "") {
 		v.hint("directory: db/migrations", "holds a directory or a command, and one of them only")
@@ -118,13 +121,10 @@ func (d *declaration) readSeed(v value) {
 		"extensions": func(v value) { d.Seed.Extensions = v.texts() },
 		"checks":     func(v value) { d.Seed.Checks = v.files() },
 		"clock":      func(v value) { d.Seed.Clock = v.clock() },
-		"schedule":   func(v value) { d.Seed.Schedule = v.cron() },
+		"schedule":   d.schedule(envdb.OpSeed, &d.Seed.Schedule),
 	})
 	if _, found := seen["fixtures"]; !found && d.Seed.Migrations == "" && d.Seed.MigrationCommand == "" {
 		v.hint("migrations: db/migrations", "says nothing to seed with: neither migrations nor fixtures")
-	}
-	if at, found := seen["schedule"]; found {
-		v.doc.note(at.at, "%s: this version has no daemon; run `envdb seed %s` from cron", at.path, d.Name)
 	}
 }
 

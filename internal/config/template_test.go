@@ -60,7 +60,10 @@ func TestTemplatesAreRightInTheirComments(t *testing.T) {
 	if names := strings.Join(c.Names(), " "); names != "prod prod-copy staging qa" || len(c.Patterns()) != 1 {
 		t.Errorf("environments: %s and %d patterns", names, len(c.Patterns()))
 	}
-	if uncommented < 30 {
+	if jobs := c.Jobs(); len(jobs) != 2 || len(c.Notifications()) != 2 || !c.Environments()[0].Sleeps || c.Daemon.Log != config.LogJSON {
+		t.Errorf("jobs %v, notifications %v, daemon %+v", jobs, c.Notifications(), c.Daemon)
+	}
+	if uncommented < 40 {
 		t.Errorf("only %d keys in comments:\n%s", uncommented, strings.Join(lines, ""))
 	}
 }
@@ -68,7 +71,7 @@ func TestTemplatesAreRightInTheirComments(t *testing.T) {
 // What the docs show is read as it stands there.
 func TestDocumentedConfigurations(t *testing.T) {
 	t.Parallel()
-	for _, file := range []string{"configuration.md", "keys.md"} {
+	for _, file := range []string{"configuration.md", "keys.md", "schedules.md"} {
 		text, err := os.ReadFile(filepath.Join("..", "..", "docs", file))
 		if err != nil {
 			t.Fatal(err)

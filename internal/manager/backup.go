@@ -67,7 +67,7 @@ func (m *Manager) takeBackup(ctx context.Context, x *execution, repository *back
 		return nil, joinCleanup(err, ctx, writer.Abort)
 	}
 	x.step("copy")
-	manifest, err := m.fill(ctx, x, env, writer)
+	manifest, err := m.fill(ctx, x, repository, env, writer)
 	if err != nil {
 		return nil, joinCleanup(err, ctx, writer.Abort)
 	}
@@ -92,7 +92,7 @@ func wholeBut(env config.Environment, manifest *backup.Manifest, what string, er
 }
 
 // fill reads the database into the writer and commits.
-func (m *Manager) fill(ctx context.Context, x *execution, env config.Environment, writer *backup.Writer) (*backup.Manifest, error) {
+func (m *Manager) fill(ctx context.Context, x *execution, repository *backup.Repository, env config.Environment, writer *backup.Writer) (*backup.Manifest, error) {
 	catalogue, err := logical.Take(ctx, logical.Source{
 		URL: env.Direct(), App: x.app(), Jobs: m.jobs(env), ReleaseQuery: env.ReleaseQuery, Log: x.log, Report: x.report,
 	}, writer)
@@ -100,13 +100,15 @@ func (m *Manager) fill(ctx context.Context, x *execution, env config.Environment
 		return nil, err
 	}
 	x.step("commit")
-	return writer.Commit(ctx, describe(env, catalogue, m.now()))
+	description := describe(env, catalogue, m.now())
+	description.Promised = m.promised(ctx, x.log, repository, env, writer.ID(), catalogue.Point)
+	return writer.Commit(ctx, description)
 }
 
 // describe is what the manifest says of a catalogue.
 func describe(env config.Environment, c *logical.Catalogue, finished time.Time) backup.Description {
 	d := backup.Description{
-		Tier: env.Tier, Point: c.Point, Finished: finished, Roles: c.Roles, Migration: c.Migration, Release: c.Release, Tables: len(c.Tables),
+		Tier: env.Tier, Stillness: c.Stillness(), Point: c.Point, Finished: finished, Roles: c.Roles, Migration: c.Migration, Release: c.Release, Tables: len(c.Tables),
 		Source: backup.Source{
 			SystemIdentifier: c.Server.SystemIdentifier, Timeline: c.Server.Timeline, PostmasterStart: c.Server.PostmasterStart,
 			ServerVersion: c.Server.VersionNum, Database: c.Database.Name, DatabaseOID: c.Database.OID, DatabaseSize: c.Database.Size,
@@ -173,7 +175,7 @@ func otherwise(next string) string {
 }
 
 func backupLine(env string, b backup.Backup) BackupLine {
-	line := BackupLine{Environment: env, ID: b.ID(), GoodUntil: b.GoodUntil, Pinned: b.Pinned, Proven: b.Proven, Bad: b.Bad, Damaged: b.Damaged, Note: b.PinNote}
+	line := BackupLine{Environment: env, ID: b.ID(), GoodUntil: b.GoodUntil, Pinned: b.Pinned, Proven: b.Proven, Bad: b.Bad, Damaged: b.Damaged, Note: b.PinNote, Tombstone: b.Tombstone}
 	if b.Err != nil {
 		line.Unreadable = b.Err.Error()
 	}
@@ -186,6 +188,18 @@ func backupLine(env string, b backup.Backup) BackupLine {
 		}
 	}
 	return line
+}
+
+// notDeleted returns the backups that nobody deleted: what is not restored any
+// more on purpose is nothing to look into.
+func notDeleted(backups []backup.Backup) []backup.Backup {
+	var left []backup.Backup
+	for _, b := range backups {
+		if b.Tombstone == nil {
+			left = append(left, b)
+		}
+	}
+	return left
 }
 
 // Pin keeps the backup at the point until it is unpinned.

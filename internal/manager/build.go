@@ -79,6 +79,9 @@ func (m *Manager) build(ctx context.Context, x *execution, repository *backup.Re
 		return nil, err
 	}
 	defer func() { err = tidy(ctx, x.log, err, hold.Release) }()
+	if err := repository.StillThere(ctx, b.source, b.backup.ID()); err != nil {
+		return nil, b.untouched(err)
+	}
 	reader, err := repository.Open(ctx, b.backup.Manifest)
 	if err != nil {
 		return nil, err

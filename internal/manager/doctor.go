@@ -103,6 +103,9 @@ func (m *Manager) Doctor(ctx context.Context, store envdb.Store, req DoctorReque
 	if repository != nil {
 		examineAttic(ctx, store, req.Clean, d)
 	}
+	if repository != nil {
+		m.examineDaemons(ctx, d)
+	}
 	m.examinePatterns(d)
 	known, records, unknown := m.known(ctx)
 	if unknown != nil && repository != nil {
@@ -123,6 +126,11 @@ func (m *Manager) Doctor(ctx context.Context, store envdb.Store, req DoctorReque
 		if err := m.examineLeftovers(ctx, repository, name, req.Clean, d); err != nil {
 			d.trouble(name, err)
 		}
+	}
+	if repository != nil {
+		m.examineLadders(ctx, d)
+		m.examineDrills(ctx, d)
+		m.examineClocks(ctx, d)
 	}
 	return d, d.Err()
 }
@@ -241,6 +249,7 @@ func (m *Manager) examineBackups(ctx context.Context, repository *backup.Reposit
 	if err != nil && !errors.Is(err, config.ErrUnset) {
 		return // examineServer said so
 	}
+	found = notDeleted(found)
 	var newest *backup.Backup
 	for i, b := range found {
 		if b.Usable() {

@@ -250,6 +250,7 @@ func (m *Manager) stayAwake(ctx context.Context, x *execution, repository *backu
 	problem := envdb.Fail(nil, "hibernate %s: %w", s.env.Name, whyStopped(ctx, cause))
 	if err != nil {
 		x.log.Error("the environment could not be made live again", "env", s.env.Name, "reason", err)
+		problem.Kind = kindOf(cause) // an interruption that must say more than that it was one
 		return problem.WithState("its database is whole, and may be out of service").WithNext("envdb wake %s", s.env.Name)
 	}
 	return problem.WithState("%s is as it was", s.env.Name)

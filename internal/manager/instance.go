@@ -62,7 +62,8 @@ func sameInstance(env config.Environment, i *ledger.Instance) error {
 // protected one never does.
 func (m *Manager) awake(ctx context.Context, name string, op envdb.Operation) error {
 	switch op {
-	case envdb.OpCreate, envdb.OpDestroy, envdb.OpHibernate, envdb.OpWake, envdb.OpVerify, envdb.OpIdentity:
+	case envdb.OpCreate, envdb.OpDestroy, envdb.OpHibernate, envdb.OpWake, envdb.OpVerify, envdb.OpIdentity,
+		envdb.OpExpire, envdb.OpDelete, envdb.OpUndelete:
 		return nil
 	}
 	if env, _ := m.config.Environment(name); env.Protected() {

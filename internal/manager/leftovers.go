@@ -106,6 +106,9 @@ func (m *Manager) examineLeftovers(ctx context.Context, repository *backup.Repos
 			return err
 		}
 	}
+	if err := m.examineDamage(ctx, name, d); err != nil {
+		return err
+	}
 	return m.examineVersions(ctx, name, clean, d)
 }
 

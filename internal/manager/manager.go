@@ -8,6 +8,7 @@ package manager
 import (
 	"context"
 	"log/slog"
+	"sync"
 	"time"
 
 	"github.com/envdb/envdb"
@@ -26,6 +27,14 @@ type Manager struct {
 	report  envdb.Report
 	now     func() time.Time
 	version string
+	cause   Cause
+	onEmpty func(context.Context, Rebuilding) error
+	views   *views
+	// policies are those that were in force once, by their hashes, and the marks
+	// of those that cannot be read, by themselves.
+	policies *sync.Map
+	// reports are those of drills that were read, by their numbers.
+	reports *sync.Map
 }
 
 // Config is what a Manager works with.
@@ -39,6 +48,9 @@ type Config struct {
 	Report         envdb.Report
 	Now            func() time.Time // time.Now if nil
 	Version        string           // envdb's own
+	// Rebuild restores a backup by a process that has nothing else; without one
+	// there is no drill of an earthquake.
+	Rebuild func(context.Context, Rebuilding) error
 }
 
 // New returns a Manager.
@@ -48,6 +60,6 @@ func New(c Config) *Manager {
 	}
 	return &Manager{
 		config: c.Config, open: c.OpenRepository, ledger: c.Ledger, log: c.Log,
-		report: c.Report, now: c.Now, version: c.Version,
+		report: c.Report, now: c.Now, version: c.Version, onEmpty: c.Rebuild, views: &views{}, policies: &sync.Map{}, reports: &sync.Map{},
 	}
 }

@@ -17,7 +17,7 @@ import (
 )
 
 const (
-	moneyRounds = 20
+	moneyRounds = 8
 	moneyRows   = 50
 	moneySum    = 2 * moneyRows * 1000
 )

@@ -28,7 +28,7 @@ func (m *Manager) resolve(ctx context.Context, repository *backup.Repository, en
 		return backup.Backup{}, nil, unanswered(env, err)
 	}
 	moment, dated := at.Moment()
-	for _, b := range found {
+	for _, b := range notDeleted(found) {
 		passedOver := !b.Usable() && b.ID() > answer.ID() && (!dated || !b.ID().Time().After(moment))
 		if passedOver {
 			warnings = append(warnings, fmt.Sprintf("backup %s of %s is newer and cannot be restored (%s): %s is used; envdb verify %s says more",

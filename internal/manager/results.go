@@ -89,11 +89,17 @@ type BackupLine struct {
 	Bad          bool           `json:"bad,omitempty"`
 	Damaged      []string       `json:"damaged,omitempty"`
 	Unreadable   string         `json:"unreadable,omitempty"`
+	// Tombstone says when a deleted backup goes, and who deleted it.
+	Tombstone *backup.Tombstone `json:"tombstone,omitempty"`
 }
 
 // State returns the marks of the backup for people.
 func (b BackupLine) State() string {
 	switch {
+	case b.Tombstone != nil && b.Tombstone.Begun:
+		return "is being deleted"
+	case b.Tombstone != nil:
+		return "deleted, goes at " + b.Tombstone.SweepAfter.UTC().Format("2006-01-02 15:04 UTC")
 	case b.Unreadable != "":
 		return "unreadable"
 	case b.Bad:
@@ -154,6 +160,8 @@ type Status struct {
 	Environments []EnvironmentStatus `json:"environments"`
 	// Unknown says why nobody knows which environments were created.
 	Unknown string `json:"unknown,omitempty"`
+	// Drills is how the drills of the configuration stand.
+	Drills []DrillState `json:"drills,omitempty"`
 }
 
 // EnvironmentStatus is the state of one environment.

@@ -62,7 +62,7 @@ func (x *execution) facts(pairs ...any) {
 // a context that ends when the lease is lost.
 func (m *Manager) run(ctx context.Context, j job, work func(context.Context, *execution) error) (err error) {
 	id := m.ledger.NewRunID()
-	claim := ledger.Claim{Run: id, Operation: j.operation, Offline: j.offline}
+	claim := ledger.Claim{Run: id, Operation: j.operation, Offline: j.offline, Over: overruled(j.operation)}
 	take := m.ledger.Exclude
 	if j.operation.Reads() {
 		take = m.ledger.Share
@@ -84,7 +84,7 @@ func (m *Manager) run(ctx context.Context, j job, work func(context.Context, *ex
 	}
 	recording, err := m.ledger.Begin(lease.Context(), ledger.Run{
 		ID: id, Operation: j.operation, Environment: j.environment, Source: j.source, Point: j.point, Backup: j.backup,
-		Unleased: !lease.Held(),
+		Unleased: !lease.Held(), Trigger: m.cause.Trigger, Job: m.cause.Job, Turn: m.cause.Turn,
 	})
 	if err != nil {
 		return err
@@ -95,6 +95,12 @@ func (m *Manager) run(ctx context.Context, j job, work func(context.Context, *ex
 	}
 	for _, dead := range x.takenOver {
 		x.log.Warn("took over from a run that is gone", "run", dead.Run, "operation", dead.Operation, "host", dead.Host)
+		if !dead.Operation.Reads() {
+			continue // it is marked when its sessions have been ended
+		}
+		if err := m.ledger.MarkInterrupted(lease.Context(), dead.Run, "its process is gone; run "+id+" took over"); err != nil {
+			x.log.Warn("a run that is gone is not marked yet", "run", dead.Run, "reason", err)
+		}
 	}
 	err = work(lease.Context(), x)
 	x.endStep()
@@ -102,6 +108,16 @@ func (m *Manager) run(ctx context.Context, j job, work func(context.Context, *ex
 		err = errors.Join(lost, err)
 	}
 	return m.conclude(ctx, j, recording, err)
+}
+
+// overruled returns which operations give way to another. What undoes something
+// in a moment does not wait for a backup, which the ladder takes again.
+func overruled(o envdb.Operation) []envdb.Operation {
+	switch o {
+	case envdb.OpPromote, envdb.OpRollback, envdb.OpReset:
+		return []envdb.Operation{envdb.OpBackup}
+	}
+	return nil
 }
 
 // conclude records how the run ended.

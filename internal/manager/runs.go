@@ -2,8 +2,10 @@ package manager
 
 import (
 	"context"
+	"encoding/json"
 	"time"
 
+	"github.com/envdb/envdb"
 	"github.com/envdb/envdb/internal/ledger"
 )
 
@@ -14,6 +16,8 @@ type RunQuery = ledger.Filter
 type RunList struct {
 	At   time.Time    `json:"at"`
 	Runs []ledger.Run `json:"runs"`
+	// Rollups stand for the ladder backups of days that are over, newest first.
+	Rollups []ledger.Rollup `json:"rollups,omitempty"`
 }
 
 // RunReport is one run with its log.
@@ -32,7 +36,82 @@ func (m *Manager) Runs(ctx context.Context, q RunQuery) (*RunList, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &RunList{At: m.now().UTC(), Runs: runs}, nil
+	list := &RunList{At: m.now().UTC(), Runs: runs}
+	if q.Failed || q.Operation != "" && q.Operation != envdb.OpBackup {
+		return list, nil
+	}
+	since := q.Since
+	if since.IsZero() && q.Limit > 0 {
+		since = list.At.Add(-rollupsShown)
+	}
+	if list.Rollups, err = m.ledger.Rollups(ctx, q.Environment, since); err != nil {
+		return nil, err
+	}
+	for i := range list.Rollups {
+		list.Rollups[i].Runs = nil // their sum is what is asked for
+	}
+	return list, nil
+}
+
+// rollupsShown is how far back rollups are shown where nobody says how far.
+const rollupsShown = envdb.Week
+
+// followEvery is how often a run is looked at that somebody follows. Its process
+// stores where it is every ten seconds, and when a step begins.
+const followEvery = 2 * time.Second
+
+// Follow calls each for a run as it is now and whenever it has changed, until it
+// has ended, and returns it. The run may be on another machine.
+func (m *Manager) Follow(ctx context.Context, id string, each func(*RunReport) error) (*RunReport, error) {
+	var was string
+	for {
+		report, err := m.Run(ctx, id)
+		if err != nil {
+			return nil, err
+		}
+		id = report.Run.ID // "latest" may be another one by then
+		seen, err := json.Marshal([]any{report.Run, report.Log})
+		if err != nil {
+			return nil, err
+		}
+		if text := string(seen); text != was {
+			was = text
+			if err := each(report); err != nil {
+				return nil, err
+			}
+		}
+		if report.Run.Outcome != ledger.Running {
+			return report, nil
+		}
+		select {
+		case <-ctx.Done():
+			return nil, context.Cause(ctx)
+		case <-time.After(followEvery):
+		}
+	}
+}
+
+// Presence counts the holders of leases, and the daemons, by their life.
+func (m *Manager) Presence(ctx context.Context) (holders, daemons map[string]int, err error) {
+	holders = map[string]int{"alive": 0, "dead": 0, "in doubt": 0}
+	daemons = map[string]int{"alive": 0, "dead": 0}
+	leases, err := m.ledger.Leases(ctx)
+	if err != nil {
+		return nil, nil, err
+	}
+	for _, lease := range leases {
+		for _, h := range lease.Holders {
+			holders[h.Life]++
+		}
+	}
+	all, err := m.ledger.Daemons(ctx)
+	if err != nil {
+		return nil, nil, err
+	}
+	for _, d := range all {
+		daemons[d.Life]++
+	}
+	return holders, daemons, nil
 }
 
 // Run returns one run and its log; the beginning of an id is enough.

@@ -167,7 +167,7 @@ func (m *Manager) seedPreflight(ctx context.Context, app string, repository *bac
 			return err
 		}
 	}
-	if _, err := config.ReadScripts(b.env.Seed.Checks); err != nil {
+	if err := preflightExtensions(ctx, app, b.env); err != nil {
 		return err
 	}
 	return m.preflightServer(ctx, app, b, nil, nil)

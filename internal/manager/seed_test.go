@@ -265,8 +265,54 @@ func TestSeedOfARevision(t *testing.T) {
 	if _, err := w.Seed(t.Context(), manager.SeedRequest{Environment: "qa", Ref: "no-such"}); !errors.Is(err, envdb.ErrNotFound) {
 		t.Errorf("an unknown revision: %v", err)
 	}
+	// Its checks are those of the revision, too.
+	w.write("check.sql", "SELECT * FROM books")
+	if again := w.seed(manager.SeedRequest{Environment: "qa", Ref: commit}); again.Digest != r.Digest {
+		t.Errorf("with another check in the work tree: %+v", again)
+	}
+	w.seed(manager.SeedRequest{Environment: "qa", Ref: commit, NoCache: true})
 	if text, err := os.ReadFile(w.path("fixtures/books.yml")); err != nil || string(text) != "- {this is not finished\n" {
 		t.Errorf("the work tree was touched: %q, %v", text, err)
+	}
+}
+
+// A check is an input: rows that passed another one are made anew, and have to
+// pass it.
+func TestSeedChecksAreInTheDigest(t *testing.T) {
+	t.Parallel()
+	qa := on(t, pgtest.StartTarget(t), "qa", envdb.QA, shopSeed)
+	w := newWorld(t, qa)
+	w.plant()
+	first := w.seed(manager.SeedRequest{Environment: "qa"})
+	w.write("check.sql", "SELECT * FROM books")
+	before := qa.state(t)
+	_, err := w.Seed(t.Context(), manager.SeedRequest{Environment: "qa"})
+	wants(t, err, envdb.ErrVerification)
+	if after := qa.state(t); after != before {
+		t.Errorf("qa was\n%s\nand is\n%s", before, after)
+	}
+	w.write("check.sql", "SELECT * FROM books WHERE id < 0")
+	if again := w.seed(manager.SeedRequest{Environment: "qa"}); again.Way != manager.Replayed || again.Digest == first.Digest {
+		t.Errorf("with another check: %+v", again)
+	}
+}
+
+// An extension that the server lacks is missed before anything is made.
+func TestSeedMissesAnExtension(t *testing.T) {
+	t.Parallel()
+	qa := on(t, pgtest.StartTarget(t), "qa", envdb.QA, "seed: {migrations: db/migrations, extensions: [no_such_extension]}")
+	w := newWorld(t, qa)
+	w.plant()
+	_, err := w.Seed(t.Context(), manager.SeedRequest{Environment: "qa"})
+	wants(t, err, envdb.ErrPreflight)
+	if _, next := envdb.Advice(err); !strings.Contains(next, "install its package") {
+		t.Errorf("Next: %s", next)
+	}
+	if _, err := w.PlanSeed(t.Context(), manager.SeedRequest{Environment: "qa"}); !errors.Is(err, envdb.ErrPreflight) {
+		t.Errorf("the plan: %v", err)
+	}
+	if left := qa.databases(t); len(left) != 0 {
+		t.Errorf("left behind: %v", left)
 	}
 }
 

@@ -92,11 +92,7 @@ func (m *Manager) fillSeed(ctx context.Context, x *execution, s seeding, dark *g
 	}
 	result.Notes = append(result.Notes, granted...)
 	x.step("check")
-	scripts, err := config.ReadScripts(s.env.Seed.Checks)
-	if err != nil {
-		return err
-	}
-	return m.userChecks(ctx, x, s.env, scripts, conn, `"$user", public`, "correct the migrations or fixtures that make these rows, or the check")
+	return m.userChecks(ctx, x, s.env, s.checks, conn, `"$user", public`, "correct the migrations or fixtures that make these rows, or the check")
 }
 
 // migratingAs returns how migrations connect: as the run, so that whoever takes
@@ -180,4 +176,34 @@ func (m *Manager) seedWith(ctx context.Context, x *execution, s seeding) (_ *Bui
 		Run: r.Run, Environment: r.Environment, Database: r.Database, Previous: r.Previous, Neutrality: envdb.Seeded,
 		Commit: r.Commit, Tables: r.Tables, Rows: r.Rows, Promotion: r.promotion, Notes: notes, Elapsed: r.Elapsed,
 	}, nil
+}
+
+// preflightExtensions asks the server whether the extensions that a seed begins
+// with are there, and whether the role may create them.
+func preflightExtensions(ctx context.Context, app string, env config.Environment) error {
+	if len(env.Seed.Extensions) == 0 {
+		return nil
+	}
+	conn, err := postgres.Connect(ctx, env.Direct(), postgres.Options{App: app, Database: env.Maintenance(), Pin: true})
+	if err != nil {
+		return err
+	}
+	defer conn.Close(context.WithoutCancel(ctx))
+	for _, name := range env.Seed.Extensions {
+		var there, mayCreate bool
+		const ask = `SELECT count(*) > 0, coalesce(bool_or(v.trusted OR NOT v.superuser), false) OR (SELECT rolsuper FROM pg_catalog.pg_roles WHERE rolname = current_user)
+			FROM pg_catalog.pg_available_extensions AS a JOIN pg_catalog.pg_available_extension_versions AS v ON v.name = a.name AND v.version = a.default_version WHERE a.name = $1`
+		if err := conn.QueryRow(ctx, ask, name).Scan(&there, &mayCreate); err != nil {
+			return postgres.Explain(err, "look for the extension "+name)
+		}
+		switch {
+		case !there:
+			return envdb.Fail(envdb.ErrPreflight, "the server of %s has no extension %s, which seed.extensions asks for", env.Name, postgres.Quote(name)).
+				WithState("nothing was changed").WithNext("install its package on the server, or correct the name in seed.extensions")
+		case !mayCreate:
+			return envdb.Fail(envdb.ErrPreflight, "only a superuser may create the extension %s on the server of %s", postgres.Quote(name), env.Name).
+				WithState("nothing was changed").WithNext("let the url's role be a superuser there, or do without the extension")
+		}
+	}
+	return nil
 }

@@ -21,10 +21,11 @@ import (
 
 // inputs are everything that an environment is seeded with, read.
 type inputs struct {
-	set   *seed.Set
-	clock time.Time
-	tree  *revision.Tree // nil for the work tree
-	ref   string         // of the tree, as it was asked for
+	set    *seed.Set
+	checks []config.Script
+	clock  time.Time
+	tree   *revision.Tree // nil for the work tree
+	ref    string         // of the tree, as it was asked for
 }
 
 // close removes the files of a revision.
@@ -69,7 +70,11 @@ func readInputs(ctx context.Context, env config.Environment, ref string, clock t
 		}
 	}
 	in.clock = clock
-	spec, err := in.spec(env)
+	in.checks, err = config.ReadScriptsAt(env.Seed.Checks, in.at)
+	var spec seed.Spec
+	if err == nil {
+		spec, err = in.spec(env)
+	}
 	if err == nil {
 		in.set, err = seed.Read(spec)
 	}
@@ -87,7 +92,7 @@ func (in inputs) spec(env config.Environment) (seed.Spec, error) {
 	s := env.Seed
 	spec := seed.Spec{
 		Command: s.MigrationCommand, CommandDir: in.at(s.Dir), CommandPlace: in.place(s.Dir), CommandTimeout: s.MigrationTimeout,
-		Extensions: s.Extensions, Clock: in.clock, Environment: env.Name, Variables: os.LookupEnv, ConfigDigest: digestOf(s.Extensions),
+		Extensions: s.Extensions, Clock: in.clock, Environment: env.Name, Variables: os.LookupEnv, ConfigDigest: digestOf(s.Extensions, in.checkTexts()),
 	}
 	var err error
 	if spec.CommandFiles, err = in.files(s.Dir, s.MigrationInputs); err != nil {
@@ -103,6 +108,16 @@ func (in inputs) spec(env config.Environment) (seed.Spec, error) {
 	}
 	spec.Fixtures, err = in.files(s.Dir, s.Fixtures)
 	return spec, err
+}
+
+// checkTexts are what the checks say: rows that other checks passed have to pass
+// these, too.
+func (in inputs) checkTexts() []string {
+	var texts []string
+	for _, s := range in.checks {
+		texts = append(texts, s.SQL)
+	}
+	return texts
 }
 
 // files returns the files that absolute patterns name.

@@ -29,6 +29,9 @@ func (m *Manager) Status(ctx context.Context) (*Status, error) {
 	if unknown != nil {
 		s.Unknown = unknown.Error()
 	}
+	if storeErr == nil {
+		s.Drills, _ = m.DrillStates(ctx) // which drills there are is the doctor's to complain of
+	}
 	group, ctx := errgroup.WithContext(ctx)
 	group.SetLimit(statusReaders)
 	for i, env := range known {
@@ -137,6 +140,7 @@ func (m *Manager) statusOfBackups(ctx context.Context, repository *backup.Reposi
 		line.Notes = append(line.Notes, "backups: "+err.Error())
 		return
 	}
+	found = notDeleted(found)
 	line.Backups = len(found)
 	flawed := 0
 	for _, b := range found {
@@ -148,7 +152,7 @@ func (m *Manager) statusOfBackups(ctx context.Context, repository *backup.Reposi
 		line.Newest = &newest
 	}
 	if flawed > 0 {
-		line.Notes = append(line.Notes, fmt.Sprintf("%d of %d backups cannot be restored (envdb verify %s)", flawed, len(found), line.Name))
+		line.Notes = append(line.Notes, fmt.Sprintf("%d of %d backups cannot be restored (envdb verify %s)", flawed, line.Backups, line.Name))
 	}
 }
 
