@@ -7,28 +7,37 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/envdb/envdb"
 	"github.com/envdb/envdb/internal/console"
 	"github.com/envdb/envdb/internal/manager"
 )
 
 func newBackupCommand(a *app) *cobra.Command {
 	var req manager.BackupRequest
-	var dryRun bool
+	var dryRun, burst bool
 	c := &cobra.Command{
 		Use:   "backup ENV",
 		Short: "Take a backup of an environment now",
 		Long: `Take a backup of an environment now: whole, from one snapshot, with what did not
 change since the backup before only referred to. Writers are never made to
-wait: if a statement waits for the backup, the backup steps aside.`,
+wait: if a statement waits for the backup, the backup steps aside.
+
+--burst, after a risky change: take none now, but let the daemon take backups 1m, 2m,
+5m, 10m, 1h, 3h, 6h and 1d from now, whatever the ladder says. They stay until the last
+one is a day old. A daemon must run for that.`,
 		Example: "  envdb backup prod --note 'before the price change' --pin",
 		Args:    arguments("ENV"),
 		RunE: func(c *cobra.Command, args []string) error {
 			req.Environment = args[0]
+			if burst {
+				return a.runBurst(c.Context(), req, dryRun)
+			}
 			return a.runBackup(c.Context(), req, dryRun)
 		},
 	}
 	c.Flags().StringVar(&req.Note, "note", "", "a `text` for people: why")
 	c.Flags().BoolVar(&req.Pin, "pin", false, "keep it until it is unpinned")
+	c.Flags().BoolVar(&burst, "burst", false, "let the daemon take a dense sequence of backups, beginning a minute from now")
 	c.Flags().BoolVar(&dryRun, "dry-run", false, "print the plan, and do nothing")
 	return c
 }
@@ -39,6 +48,27 @@ func (a *app) runBackup(ctx context.Context, req manager.BackupRequest, dryRun b
 		func(ctx context.Context, m *manager.Manager) (*manager.BackupResult, error) {
 			return m.Backup(ctx, req)
 		})
+}
+
+func (a *app) runBurst(ctx context.Context, req manager.BackupRequest, dryRun bool) error {
+	if req.Pin || req.Note != "" {
+		return envdb.Fail(envdb.ErrMisuse, "--burst takes no backup itself: --pin and --note have nothing to go with").WithNext("leave them out")
+	}
+	return planned(ctx, a, dryRun, renderBurst,
+		func(ctx context.Context, m *manager.Manager) (*manager.Plan, error) {
+			return m.PlanBurst(ctx, req.Environment)
+		},
+		func(ctx context.Context, m *manager.Manager) (*manager.BurstResult, error) {
+			return m.Burst(ctx, req.Environment)
+		})
+}
+
+func renderBurst(w io.Writer, r *manager.BurstResult) {
+	fmt.Fprintf(w, "a burst of backups of %s has begun; they are due at\n", r.Environment)
+	for _, at := range r.Due {
+		fmt.Fprintf(w, "  %s\n", console.Time(at))
+	}
+	fmt.Fprintln(w, "a daemon takes them (`envdb daemon`): without one nothing does")
 }
 
 func renderBackup(w io.Writer, r *manager.BackupResult) {

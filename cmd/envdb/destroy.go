@@ -32,7 +32,7 @@ that envdb did not make.
 With --expired, instead of a name: destroy what was created and has outlived its
 ttl, or was idle for as long as its pattern says. What is going to go within a day
 is warned of, and nothing goes before such a warning stood for an hour. Call it
-from cron every hour; no name is asked for.`,
+from cron every hour where no daemon runs; no name is asked for.`,
 		Example: `  envdb destroy test-feature-x --confirm test-feature-x
   envdb destroy --expired --dry-run`,
 		Args: func(c *cobra.Command, args []string) error {

@@ -29,6 +29,8 @@ No envdb command changes what production serves until you add --confirm prod.
                                                                      you lose what was written since
                                                                      * (prod: it stays dark)
   it hibernates, and is needed    envdb wake ENV                     what it was; you lose nothing
+  a backup that was deleted       envdb undelete ENV@ID              the backup, until it says "is
+                                                                     being deleted" in envdb backups
   PRODUCTION: rows are gone       envdb restore prod@"TIME"          a dark copy of that moment, to
                                                                      copy rows from; you lose
                                                                      nothing

@@ -5,6 +5,7 @@ import (
 	"io"
 	"iter"
 	"log/slog"
+	"time"
 
 	"github.com/envdb/envdb"
 	"github.com/envdb/envdb/backup"
@@ -26,8 +27,22 @@ type lazyStore struct {
 
 var _ envdb.Store = (*lazyStore)(nil)
 
-func newLazyStore(c *config.Config, log *slog.Logger) *lazyStore {
-	connect := newOnce(func(ctx context.Context) (envdb.Store, error) { return openStore(ctx, c, log) })
+// storeOptions say how a store is opened for more than one command.
+type storeOptions struct {
+	// keep is how long it is kept why there is no store; 0 is for ever.
+	keep time.Duration
+	// wrap stands before the store; nil for nothing.
+	wrap func(envdb.Store) envdb.Store
+}
+
+func newLazyStore(c *config.Config, log *slog.Logger, opts storeOptions) *lazyStore {
+	connect := newOnce(func(ctx context.Context) (envdb.Store, error) {
+		st, err := openStore(ctx, c, log)
+		if err == nil && opts.wrap != nil {
+			st = opts.wrap(st)
+		}
+		return st, err
+	})
 	open := newOnce(func(ctx context.Context) (envdb.Store, error) {
 		st, err := connect.get(ctx)
 		if err != nil {
@@ -43,6 +58,7 @@ func newLazyStore(c *config.Config, log *slog.Logger) *lazyStore {
 		}
 		return openRepository(ctx, st, c)
 	})
+	connect.keep, open.keep, repository.keep = opts.keep, opts.keep, opts.keep
 	return &lazyStore{connect, open, repository}
 }
 

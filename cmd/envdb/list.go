@@ -7,6 +7,7 @@ import (
 	"maps"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/spf13/cobra"
 
@@ -131,9 +132,24 @@ func renderStatus(w io.Writer, s *manager.Status) {
 		rows = append(rows, []string{e.Name, string(e.Tier), stateText(e), data, dataState(e.Neutrality, e.Masked), newest, strings.Join(append(lifeNotes(e, s.At), e.Notes...), "; ")})
 	}
 	console.Table(w, []string{"ENVIRONMENT", "TIER", "STATE", "DATA FROM", "DATA IS", "NEWEST BACKUP", "NOTES"}, rows)
+	for _, d := range s.Drills {
+		fmt.Fprintf(w, "drill %s: %s\n", d.Name, drillText(d, s.At))
+	}
 	if s.Unknown != "" {
 		fmt.Fprintf(w, "which environments were created is not known: %s\n", s.Unknown)
 	}
+}
+
+// drillText says how a drill stands.
+func drillText(d manager.DrillState, now time.Time) string {
+	text := "never run"
+	if !d.LastPass.IsZero() {
+		text = fmt.Sprintf("passed %s, restored and checked in %s", console.Age(now.Sub(d.LastPass)), console.Duration(d.RTO))
+	}
+	if len(d.Trouble) > 0 && !d.LastRun.IsZero() {
+		text = strings.Join(d.Trouble, "; ")
+	}
+	return text
 }
 
 // seededFrom names the inputs of a seed for people.

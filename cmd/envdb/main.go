@@ -48,6 +48,7 @@ func Main(args []string, stdin io.Reader, stdout, stderr io.Writer) int {
 	unread := make(chan os.Signal, 1)
 	signal.Notify(unread, syscall.SIGPIPE)
 	defer signal.Stop(unread)
+	a := &app{stdin: stdin, stdout: stdout, stderr: stderr}
 	signals := make(chan os.Signal, 2)
 	signal.Notify(signals, os.Interrupt, syscall.SIGTERM)
 	defer signal.Stop(signals)
@@ -63,12 +64,20 @@ func Main(args []string, stdin io.Reader, stdout, stderr io.Writer) int {
 		cancel(interrupted())
 		select {
 		case <-signals:
-			os.Exit(exitInterrupted)
 		case <-finished:
+			return
 		}
+		if a.again() {
+			io.WriteString(stderr, "\nstopping what runs; once more to end at once\n")
+			select {
+			case <-signals:
+			case <-finished:
+				return
+			}
+		}
+		os.Exit(exitInterrupted)
 	}()
 
-	a := &app{stdin: stdin, stdout: stdout, stderr: stderr}
 	root := newRootCommand(a)
 	root.SetArgs(args)
 	err := root.ExecuteContext(ctx)
@@ -96,6 +105,9 @@ func interrupted() error {
 func stopped(cause, err error) error {
 	var untidy []error
 	for _, e := range joined(err) {
+		if e == cause {
+			continue
+		}
 		if saysItself(e) {
 			return e
 		}

@@ -12,9 +12,14 @@ type once[T any] struct {
 	try  func(context.Context) (T, error)
 	turn chan struct{} // holds a token while nobody tries
 
+	// keep is how long it is kept why there is none; 0 is for ever. A command has
+	// one answer for the whole of it; a daemon lives on, and so may the store.
+	keep time.Duration
+
 	made   bool
 	value  T
 	err    error
+	failed time.Time
 	waited time.Duration // in vain, with err
 }
 
@@ -33,12 +38,16 @@ func (o *once[T]) get(ctx context.Context) (T, error) {
 		var none T
 		return none, ctx.Err()
 	}
+	if o.err != nil && o.keep > 0 && time.Since(o.failed) >= o.keep {
+		o.made, o.waited = false, 0
+	}
 	if deadline, ok := ctx.Deadline(); o.made || ok && o.err != nil && time.Until(deadline) <= o.waited+o.waited/4 {
 		return o.value, o.err
 	}
 	began := time.Now()
 	o.value, o.err = o.try(ctx)
 	o.made = o.err == nil || ctx.Err() == nil
-	o.waited = time.Since(began)
+	o.failed = time.Now()
+	o.waited = o.failed.Sub(began)
 	return o.value, o.err
 }

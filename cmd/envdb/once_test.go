@@ -63,3 +63,27 @@ func TestOnceKeepsWhyThereIsNone(t *testing.T) {
 		t.Errorf("tried %d times", tries)
 	}
 }
+
+// A daemon asks again after a while: the store may be there by then.
+func TestOnceForgetsWhyThereIsNone(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		tries := 0
+		o := newOnce(func(context.Context) (int, error) {
+			if tries++; tries < 3 {
+				return 0, errors.New("no such bucket")
+			}
+			return 7, nil
+		})
+		o.keep = 10 * time.Second
+		for _, want := range []int{1, 1, 2, 2, 3, 3} {
+			ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+			_, _ = o.get(ctx) // the tries tell
+			cancel()
+			if tries != want {
+				t.Fatalf("it was tried %d times, want %d", tries, want)
+			}
+			time.Sleep(6 * time.Second)
+		}
+	})
+}

@@ -15,7 +15,9 @@ import (
 
 // session is everything that one command works with.
 type session struct {
+	config  *config.Config
 	manager *manager.Manager
+	ledger  *ledger.Ledger
 	store   envdb.Store
 	// finish ends the progress, so that results come after it.
 	finish func()
@@ -37,16 +39,23 @@ func (a *app) open(ctx context.Context) (*session, error) {
 	for _, w := range c.Warnings {
 		log.Debug("configuration", "warning", w.String())
 	}
-	st := newLazyStore(c, log)
+	s := wire(c, log, report, storeOptions{})
+	s.finish = sync.OnceFunc(screen.Stop)
+	return s, nil
+}
+
+// wire makes what a command or the daemon works with.
+func wire(c *config.Config, log *slog.Logger, report envdb.Report, opts storeOptions) *session {
+	st := newLazyStore(c, log, opts)
 	l := ledger.New(st, c.Project, ledger.Config{
 		Version: version, Spool: filepath.Join(c.Home, "spool"), LogLevel: slog.LevelDebug, Log: log,
 		Seal: st.Seal, Unseal: st.Unseal,
 	})
 	m := manager.New(manager.Config{
 		Config: c, Ledger: l, Log: log, Report: report, Version: version,
-		OpenRepository: st.repository.get,
+		OpenRepository: st.repository.get, Rebuild: rebuild(c.Path),
 	})
-	return &session{manager: m, store: st, finish: sync.OnceFunc(screen.Stop)}, nil
+	return &session{config: c, manager: m, ledger: l, store: st, finish: func() {}}
 }
 
 // progress returns the screen that shows how far a run is.

@@ -3,6 +3,7 @@ package main
 import (
 	"io"
 	"strings"
+	"sync/atomic"
 
 	"github.com/spf13/cobra"
 
@@ -19,6 +20,19 @@ type app struct {
 	output     string
 	quiet      bool
 	debug      bool
+
+	// second is what the second signal does where it does not end the process.
+	second atomic.Pointer[func()]
+}
+
+// again does what the second signal does here, and reports whether that is
+// anything but to end.
+func (a *app) again() bool {
+	do := a.second.Load()
+	if do != nil {
+		(*do)()
+	}
+	return do != nil
 }
 
 const exitCodes = `
@@ -68,10 +82,10 @@ In an emergency: envdb help back`,
 			root.AddCommand(c)
 		}
 	}
-	add("start", newDemoCommand(a), newInitCommand(a), newDoctorCommand(a))
-	add("every day", newBackupCommand(a), newMirrorCommand(a), newSeedCommand(a), newMigrateCommand(a), newCreateCommand(a), newDestroyCommand(a), newFixturesCommand(a), newMaskCommand(a), newVerifyCommand(a), newPinCommand(a), newUnpinCommand(a), newKeyCommand(a), newHibernateCommand(a), newWakeCommand(a))
-	add("bad day", newRollbackCommand(a), newResetCommand(a), newRestoreCommand(a), newPromoteCommand(a), newDiscardCommand(a))
-	add("look", newStatusCommand(a), newBackupsCommand(a), newVersionsCommand(a), newRunsCommand(a), newEnvCommand(a), newIdentityCommand(a))
+	add("start", newDemoCommand(a), newInitCommand(a), newDoctorCommand(a), newDaemonCommand(a))
+	add("every day", newBackupCommand(a), newMirrorCommand(a), newSeedCommand(a), newMigrateCommand(a), newCreateCommand(a), newDestroyCommand(a), newFixturesCommand(a), newMaskCommand(a), newVerifyCommand(a), newPinCommand(a), newUnpinCommand(a), newDeleteCommand(a), newUndeleteCommand(a), newExpireCommand(a), newKeyCommand(a), newHibernateCommand(a), newWakeCommand(a))
+	add("bad day", newRollbackCommand(a), newResetCommand(a), newRestoreCommand(a), newDrillCommand(a), newPromoteCommand(a), newDiscardCommand(a))
+	add("look", newStatusCommand(a), newBackupsCommand(a), newLadderCommand(a), newDrillsCommand(a), newVersionsCommand(a), newRunsCommand(a), newSchedulesCommand(a), newNotifyCommand(a), newEnvCommand(a), newIdentityCommand(a))
 	root.AddCommand(newVersionCommand(a), newBackTopic())
 	root.SetHelpTemplate(root.HelpTemplate() + exitCodes + "\n")
 	root.SetUsageTemplate(strings.ReplaceAll(root.UsageTemplate(), "{{rpad .CommandPath .CommandPathPadding}} {{.Short}}", "envdb help {{.Name}}  {{.Short}}"))
@@ -148,5 +162,15 @@ func arguments(names ...string) cobra.PositionalArgs {
 			return envdb.Fail(envdb.ErrMisuse, "%s: %s is missing", c.CommandPath(), names[len(args)]).WithNext("%s --help", c.CommandPath())
 		}
 		return envdb.Fail(envdb.ErrMisuse, "%s: unexpected %q", c.CommandPath(), args[len(names)]).WithNext("%s --help", c.CommandPath())
+	}
+}
+
+// optional returns a check that a command got at most the named argument.
+func optional(name string) cobra.PositionalArgs {
+	return func(c *cobra.Command, args []string) error {
+		if len(args) == 0 {
+			return nil
+		}
+		return arguments(name)(c, args)
 	}
 }

@@ -35,17 +35,7 @@ func newRunsCommand(a *app) *cobra.Command {
 	c.Flags().StringVar(&opts.since, "since", "", "only those that began within the last `duration` (1h, 7d)")
 	c.Flags().BoolVar(&opts.failed, "failed", false, "only those that failed or were interrupted")
 	c.Flags().IntVar(&opts.limit, "limit", 20, "at most `n`; 0 for all")
-	c.AddCommand(&cobra.Command{
-		Use:   "show ID",
-		Short: "Show one run: its steps, their times, its log",
-		Long:  "Show one run: its steps, their times, its log. The beginning of an id is enough.",
-		Args:  arguments("ID"),
-		RunE: func(c *cobra.Command, args []string) error {
-			return look(c.Context(), a, renderRun, func(ctx context.Context, m *manager.Manager) (*manager.RunReport, error) {
-				return m.Run(ctx, args[0])
-			})
-		},
-	})
+	c.AddCommand(newRunsShowCommand(a))
 	return c
 }
 
@@ -66,6 +56,7 @@ func (a *app) runRuns(ctx context.Context, opts runsOptions) error {
 func renderRuns(w io.Writer, l *manager.RunList) {
 	if len(l.Runs) == 0 {
 		fmt.Fprintln(w, "no such runs")
+		renderRollups(w, l.Rollups)
 		return
 	}
 	rows := make([][]string, 0, len(l.Runs))
@@ -77,6 +68,22 @@ func renderRuns(w io.Writer, l *manager.RunList) {
 		rows = append(rows, []string{r.ID, string(r.Operation), r.Environment, source, string(r.Outcome), console.Duration(r.Took(l.At)), r.User + "@" + r.Host})
 	}
 	console.Table(w, []string{"RUN", "OPERATION", "ENVIRONMENT", "FROM", "OUTCOME", "TOOK", "BY"}, rows)
+	renderRollups(w, l.Rollups)
+}
+
+// renderRollups shows a day of the ladder on a line.
+func renderRollups(w io.Writer, rollups []ledger.Rollup) {
+	for i, r := range rollups {
+		if i == 0 {
+			fmt.Fprintln(w, "\nladder backups of days that are over:")
+		}
+		if r.Unreadable != "" {
+			fmt.Fprintf(w, "  %s-%s-%s %s: unreadable: %s\n", r.Day[:4], r.Day[4:6], r.Day[6:], r.Environment, r.Unreadable)
+			continue
+		}
+		fmt.Fprintf(w, "  %s-%s-%s %s: %s succeeded, median %s, longest %s, %s stored\n", r.Day[:4], r.Day[4:6], r.Day[6:], r.Environment,
+			console.Count(int64(r.Count)), console.Duration(r.Median), console.Duration(r.Longest), console.Bytes(r.Stored))
+	}
 }
 
 func renderRun(w io.Writer, r *manager.RunReport) {

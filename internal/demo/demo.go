@@ -67,7 +67,7 @@ func Run(ctx context.Context, o Options) (err error) {
 		err = errors.Join(err, d.remove(cleanup))
 	}()
 	startStore := func(ctx context.Context) error { return d.startStore(ctx, program) }
-	for _, act := range []func(context.Context) error{d.startClusters, startStore, d.fillShop, d.takeBackups, d.mirrorBoth, d.breakAndGoBack, d.seedOthers, d.breakAndReset, d.mirrorMasked, d.lookAround} {
+	for _, act := range []func(context.Context) error{d.startClusters, startStore, d.fillShop, d.takeBackups, d.mirrorBoth, d.breakAndGoBack, d.seedOthers, d.breakAndReset, d.mirrorMasked, d.lookAround, d.rehearse} {
 		if err := act(ctx); err != nil {
 			return err
 		}

@@ -47,6 +47,13 @@ func (d *demo) seededConfig() string {
     tier: production-copy
     url: %[4]s
     mirror: {from: prod, mask: {rules: %[7]s, secret: file:%[6]s}}
+drills:
+  weekly:
+    from: prod
+    into: staging
+    at: latest
+    rto: 2m
+    checks: [drill.sql]
 `, d.everyone.URL(qaDatabase).Reveal(), d.everyone.URL(stagingDatabase).Reveal(), d.testURL(), d.everyone.URL(maskedDatabase).Reveal(), seed, secretFile, maskFile)
 }
 
@@ -66,7 +73,7 @@ func (d *demo) writeProject() error {
 	if err := os.CopyFS(filepath.Join(d.Dir, "library"), fixtures.Library()); err != nil {
 		return fmt.Errorf("migrations and fixtures: %w", err)
 	}
-	for name, text := range map[string]string{maskFile: maskRules, secretFile: maskSecret} {
+	for name, text := range map[string]string{maskFile: maskRules, secretFile: maskSecret, drillFile: drillCheck} {
 		if err := os.WriteFile(filepath.Join(d.Dir, name), []byte(text), 0o600); err != nil {
 			return fmt.Errorf("masking rules: %w", err)
 		}

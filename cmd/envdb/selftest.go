@@ -1,0 +1,354 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"log/slog"
+	"math/rand/v2"
+	"os"
+	"path/filepath"
+	"strings"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+
+	"github.com/envdb/envdb"
+	"github.com/envdb/envdb/backup"
+	"github.com/envdb/envdb/internal/config"
+	"github.com/envdb/envdb/internal/drill"
+	"github.com/envdb/envdb/internal/manager"
+	"github.com/envdb/envdb/internal/postgres/cluster"
+)
+
+// A check that cannot fail proves nothing. The self-test drills copies that it
+// damages at places that a seed decides, and requires that each drill fails and
+// names the damage; the undamaged control must pass.
+
+// harm is one kind of damage. do damages and returns what the report has to name.
+type harm struct {
+	name string
+	// store damages a copy of the repository, database the restored version.
+	store    func(r *rand.Rand, dir string) (string, error)
+	database func(ctx context.Context, r *rand.Rand, conn *pgx.Conn) (string, error)
+}
+
+func harms() []harm {
+	return []harm{
+		{name: "a bit of a pack flips", store: flipBit},
+		{name: "the last chunk is cut short", store: cutShort},
+		{name: "a table is missing", database: one(`SELECT relname::text FROM pg_class WHERE relkind = 'r' AND relnamespace = 'shop'::regnamespace ORDER BY 1`, `DROP TABLE shop.%s CASCADE`)},
+		{name: "a row is missing", database: one(`SELECT unnest(ARRAY['line', 'note'])`, `DELETE FROM shop.%[1]s WHERE ctid = (SELECT ctid FROM shop.%[1]s OFFSET {n} %% 100 LIMIT 1)`)},
+		{name: "a value is changed", database: one(`SELECT unnest(ARRAY['line', 'customer'])`, `UPDATE shop.%[1]s SET text = text || '!' WHERE ctid = (SELECT ctid FROM shop.%[1]s OFFSET {n} %% 100 LIMIT 1)`)},
+		{name: "an index is dropped", database: one(`SELECT indexrelid::regclass::text FROM pg_index i JOIN pg_class c ON c.oid = i.indexrelid WHERE c.relnamespace = 'shop'::regnamespace AND NOT EXISTS (SELECT FROM pg_constraint WHERE conindid = indexrelid) ORDER BY 1`, `SET search_path = shop; DROP INDEX %s; SET search_path = ''`)},
+		{name: "a constraint is not validated", database: one(`SELECT unnest(ARRAY['line_quantity_check', 'line_customer_fkey'])`, `ALTER TABLE shop.line DROP CONSTRAINT %[1]s; ALTER TABLE shop.line ADD CONSTRAINT %[1]s {definition} NOT VALID`)},
+		{name: "a sequence is behind", database: one(`SELECT unnest(ARRAY['line_id_seq', 'customer_id_seq'])`, `SELECT setval('shop.%s', 1 + {n} %% 50)`)},
+		{name: "a large object is missing", database: one(`SELECT oid::text FROM pg_largeobject_metadata ORDER BY 1`, `SELECT lo_unlink(%s)`)},
+		{name: "the migration is another", database: one(`SELECT '7'`, `INSERT INTO public.goose_db_version (version_id, is_applied) VALUES (%s, true)`)},
+	}
+}
+
+// names says what the report of a harm has to name where that is not the object
+// that was harmed itself.
+var harmNames = map[string]string{"a large object is missing": "large objects", "the migration is another": "migration 7"}
+
+// one chooses one of the names that a query yields, and runs a statement on it.
+func one(query, statement string) func(context.Context, *rand.Rand, *pgx.Conn) (string, error) {
+	return func(ctx context.Context, r *rand.Rand, conn *pgx.Conn) (string, error) {
+		rows, err := conn.Query(ctx, query)
+		if err != nil {
+			return "", err
+		}
+		names, err := pgx.CollectRows(rows, pgx.RowTo[string])
+		if err != nil || len(names) == 0 {
+			return "", errors.Join(err, errors.New("there is nothing to damage"))
+		}
+		name := names[r.IntN(len(names))]
+		definition := "CHECK (quantity > 0)"
+		if strings.HasSuffix(name, "_fkey") {
+			definition = "FOREIGN KEY (customer) REFERENCES shop.customer"
+		}
+		sql := strings.NewReplacer("{n}", fmt.Sprint(r.IntN(1000)), "{definition}", definition).Replace(fmt.Sprintf(statement, name))
+		_, err = conn.Exec(ctx, sql)
+		return name[strings.LastIndex(name, ".")+1:], err
+	}
+}
+
+// packs lists the packs of a repository in a directory.
+func packs(dir string) ([]string, error) {
+	var found []string
+	err := filepath.WalkDir(dir, func(path string, e fs.DirEntry, err error) error {
+		if err == nil && !e.IsDir() && strings.Contains(path, "/packs/") {
+			found = append(found, path)
+		}
+		return err
+	})
+	if err == nil && len(found) == 0 {
+		err = errors.New("the repository has no packs")
+	}
+	return found, err
+}
+
+func flipBit(r *rand.Rand, dir string) (string, error) {
+	found, err := packs(dir)
+	if err != nil {
+		return "", err
+	}
+	path := found[r.IntN(len(found))]
+	content, err := os.ReadFile(path)
+	if err != nil {
+		return "", err
+	}
+	content[r.IntN(len(content))] ^= 1 << r.IntN(8)
+	return "", os.WriteFile(path, content, 0o600)
+}
+
+func cutShort(r *rand.Rand, dir string) (string, error) {
+	found, err := packs(dir)
+	if err != nil {
+		return "", err
+	}
+	path := found[len(found)-1]
+	info, err := os.Stat(path)
+	if err != nil {
+		return "", err
+	}
+	return "", os.Truncate(path, info.Size()-1-r.Int64N(min(info.Size()-1, 64)))
+}
+
+const selfTestSchema = `
+CREATE SCHEMA shop;
+CREATE TABLE shop.customer (id bigint GENERATED BY DEFAULT AS IDENTITY PRIMARY KEY, email text UNIQUE, text text NOT NULL);
+CREATE TABLE shop.line (id bigint GENERATED BY DEFAULT AS IDENTITY PRIMARY KEY, customer bigint NOT NULL CONSTRAINT line_customer_fkey REFERENCES shop.customer, quantity int CONSTRAINT line_quantity_check CHECK (quantity > 0), text text);
+CREATE TABLE shop.note (at timestamptz, text text);
+CREATE INDEX line_text ON shop.line (text);
+CREATE INDEX customer_text ON shop.customer (text);
+CREATE INDEX note_at ON shop.note (at);
+CREATE TABLE public.goose_db_version (id serial PRIMARY KEY, version_id bigint NOT NULL, is_applied boolean NOT NULL, tstamp timestamp DEFAULT now());
+INSERT INTO public.goose_db_version (version_id, is_applied) VALUES (0, true), (3, true);
+INSERT INTO shop.customer (email, text) SELECT 'c' || i || '@example.com', md5(i::text) FROM generate_series(1, 2000) AS i;
+INSERT INTO shop.line (customer, quantity, text) SELECT 1 + i % 2000, 1 + i % 9, md5(i::text) FROM generate_series(1, 20000) AS i;
+INSERT INTO shop.note SELECT timestamptz '2026-01-01 00:00Z' + i * interval '1 minute', repeat(md5(i::text), 3) FROM generate_series(1, 5000) AS i;
+SELECT lo_from_bytea(0, convert_to(repeat(md5(i::text), 200), 'UTF8')) FROM generate_series(1, 4) AS i;
+`
+
+// selfTestDone is what a self-test found.
+type selfTestDone struct {
+	Seeds   int      `json:"seeds"`
+	Drills  int      `json:"drills"`
+	Control string   `json:"control"`
+	Missed  []string `json:"missed"`
+}
+
+func (a *app) runSelfTest(ctx context.Context, seeds int) (err error) {
+	if err := a.checkOutput(); err != nil {
+		return err
+	}
+	if seeds < 1 {
+		return envdb.Fail(envdb.ErrMisuse, "--seeds %d: at least one is needed", seeds).WithNext("envdb drill --self-test --seeds 20")
+	}
+	dir, err := os.MkdirTemp("", "envdb-self-test-")
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, os.RemoveAll(dir)) }()
+	if err := os.Chmod(dir, 0o755); err != nil { // the server may be of another user
+		return err
+	}
+	t := &selfTest{app: a, dir: dir}
+	defer func() { err = errors.Join(err, t.stop(context.WithoutCancel(ctx))) }()
+	if err := t.prepare(ctx); err != nil {
+		return fmt.Errorf("prepare the self-test: %w", err)
+	}
+	done := selfTestDone{Seeds: seeds, Missed: []string{}}
+	if done.Control, err = t.control(ctx); err != nil {
+		return err
+	}
+	for seed := range uint64(seeds) {
+		for _, h := range harms() {
+			missed, err := t.harmed(ctx, h, seed+1)
+			if err != nil {
+				return fmt.Errorf("%s, seed %d: %w", h.name, seed+1, err)
+			}
+			done.Drills++
+			if missed != "" {
+				done.Missed = append(done.Missed, missed)
+			}
+		}
+	}
+	if err := print(a, done, renderSelfTest); err != nil {
+		return err
+	}
+	if len(done.Missed) > 0 {
+		return envdb.Fail(envdb.ErrVerification, "%d of %d drills of damaged copies did not fail as they must", len(done.Missed), done.Drills).WithNext("do not rely on drills of this build; please report it")
+	}
+	return nil
+}
+
+// selfTest is a throwaway cluster with a database, and a repository with its
+// backup.
+type selfTest struct {
+	app     *app
+	dir     string
+	cluster *cluster.Cluster
+}
+
+func (t *selfTest) stop(ctx context.Context) error {
+	if t.cluster == nil {
+		return nil
+	}
+	return t.cluster.Stop(ctx)
+}
+
+func (t *selfTest) say(format string, args ...any) {
+	if !t.app.quiet {
+		fmt.Fprintf(t.app.stderr, format+"\n", args...)
+	}
+}
+
+func (t *selfTest) prepare(ctx context.Context) error {
+	var err error
+	if t.cluster, err = cluster.Create(ctx, cluster.Options{Dir: filepath.Join(t.dir, "cluster")}); err != nil {
+		return err
+	}
+	admin, err := pgx.Connect(ctx, t.cluster.URL("postgres").Reveal())
+	if err != nil {
+		return err
+	}
+	defer admin.Close(context.WithoutCancel(ctx))
+	for _, name := range []string{"source", "lab"} {
+		if _, err := admin.Exec(ctx, "CREATE DATABASE "+name); err != nil {
+			return err
+		}
+	}
+	conn, err := pgx.Connect(ctx, t.cluster.URL("source").Reveal())
+	if err != nil {
+		return err
+	}
+	defer conn.Close(context.WithoutCancel(ctx))
+	if _, err := conn.Exec(ctx, selfTestSchema); err != nil {
+		return err
+	}
+	s, err := t.session(ctx, filepath.Join(t.dir, "store"))
+	if err != nil {
+		return err
+	}
+	_, err = s.manager.Backup(ctx, manager.BackupRequest{Environment: "source"})
+	return err
+}
+
+// session is one on the repository in a directory.
+func (t *selfTest) session(ctx context.Context, store string) (*session, error) {
+	text := fmt.Sprintf(`project: self-test
+home: %[1]s/home
+store: {url: "file://%[2]s"}
+environments:
+  source: {tier: staging, url: %[3]q}
+  lab: {tier: dev, url: %[4]q}
+`, t.dir, store, t.cluster.URL("source").Reveal(), t.cluster.URL("lab").Reveal())
+	c, err := config.Process().Parse(filepath.Join(t.dir, "envdb.yaml"), []byte(text))
+	if err != nil {
+		return nil, err
+	}
+	log := slog.New(slog.DiscardHandler)
+	if t.app.debug {
+		log = slog.New(slog.NewTextHandler(t.app.stderr, nil))
+	}
+	st, err := openStore(ctx, c, log)
+	if err != nil {
+		return nil, err
+	}
+	if _, err := backup.Init(ctx, st, c.Project, backup.InitOptions{}); err != nil { // or opens what is there
+		return nil, err
+	}
+	return wire(c, log, nil, storeOptions{}), nil
+}
+
+func (t *selfTest) request() manager.DrillRequest {
+	return manager.DrillRequest{Drill: config.DefaultDrill("source", "lab"), Zone: time.UTC}
+}
+
+// control drills the undamaged backup.
+func (t *selfTest) control(ctx context.Context) (string, error) {
+	s, err := t.session(ctx, filepath.Join(t.dir, "store"))
+	if err != nil {
+		return "", err
+	}
+	report, err := s.manager.Drill(ctx, t.request())
+	if err != nil {
+		return "", fmt.Errorf("the undamaged control did not pass: %w", err)
+	}
+	t.say("%-34s pass: %s", "control, not damaged", report.Summary)
+	return string(report.Outcome), nil
+}
+
+// harmed drills a damaged copy, and returns what is wrong with how it ended.
+func (t *selfTest) harmed(ctx context.Context, h harm, seed uint64) (missed string, err error) {
+	random := rand.New(rand.NewPCG(seed, 7))
+	store := filepath.Join(t.dir, "store")
+	req := t.request()
+	req.Seed = seed
+	var names string
+	if h.store != nil {
+		store = filepath.Join(t.dir, "copy")
+		if err := os.CopyFS(store, os.DirFS(filepath.Join(t.dir, "store"))); err != nil {
+			return "", err
+		}
+		defer func() { err = errors.Join(err, os.RemoveAll(store)) }()
+		if names, err = h.store(random, store); err != nil {
+			return "", err
+		}
+	} else {
+		req.Harm = func(ctx context.Context, url envdb.ConnString) error {
+			conn, err := pgx.Connect(ctx, url.Reveal())
+			if err != nil {
+				return err
+			}
+			defer conn.Close(context.WithoutCancel(ctx))
+			names, err = h.database(ctx, random, conn)
+			return err
+		}
+	}
+	s, err := t.session(ctx, store)
+	if err != nil {
+		return "", err
+	}
+	report, failed := s.manager.Drill(ctx, req)
+	if name, other := harmNames[h.name]; other {
+		names = name
+	}
+	how := fmt.Sprintf("%s, seed %d", h.name, seed)
+	switch {
+	case failed == nil:
+		t.say("%-44s PASSED, and must not", how)
+		return how + ": the drill passed", nil
+	case report == nil || report.Outcome != drill.Fail || !errors.Is(failed, envdb.ErrVerification):
+		return "", failed
+	case !strings.Contains(report.Summary+" "+findings(report), names):
+		t.say("%-44s failed, and does not name %s", how, names)
+		return how + ": the report does not name " + names + ": " + report.Summary, nil
+	}
+	t.say("%-44s fails: %s", how, report.Summary)
+	return "", nil
+}
+
+// findings is all that a report found wrong.
+func findings(r *drill.Report) string {
+	var all []string
+	for _, c := range r.Checks {
+		all = append(all, c.Findings...)
+	}
+	return strings.Join(all, " ")
+}
+
+func renderSelfTest(w io.Writer, d selfTestDone) {
+	if len(d.Missed) == 0 {
+		fmt.Fprintf(w, "the control passed, and all %d drills of damaged copies failed and named the damage (%d kinds, seeds 1 to %d)\n", d.Drills, len(harms()), d.Seeds)
+		return
+	}
+	for _, missed := range d.Missed {
+		fmt.Fprintln(w, missed)
+	}
+}
