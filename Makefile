@@ -4,10 +4,13 @@
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help build demo gateway test test-race test-matrix sweep soak bench bench-go lint fmt deps clean
+.PHONY: help build demo gateway test test-race test-matrix sweep sweep-all soak bench bench-go lint fmt deps clean
 
 TIMEOUT ?= 60m
-PACKAGES ?= ./...
+# The packages whose tests take longest begin first, and one more at once than
+# there are processors: they wait for servers more than they compute.
+PACKAGES ?= ./internal/sweep ./internal/manager ./internal/crashtest ./internal/soak ./internal/logical ./...
+AT_ONCE ?= $(shell expr $$(nproc 2>/dev/null || echo 2) + 1)
 VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo dev)
 TOOLS := go tool -modfile=.ci/tools.mod
 
@@ -23,7 +26,7 @@ demo: build $(if $(findstring --s3,$(ARGS)),gateway) ## see production backed up
 	$(if $(findstring --s3,$(ARGS)),ENVDB_VERSITYGW=$$(.ci/versitygw/build) )bin/envdb demo $(ARGS)
 
 test: deps ## run every test on real PostgreSQL; a skipped test is a failure
-	@.ci/test -timeout $(TIMEOUT) $(PACKAGES)
+	@.ci/test -p $(AT_ONCE) -timeout $(TIMEOUT) $(PACKAGES)
 
 test-race: deps ## the same, with the race detector (needs a C compiler)
 	@.ci/test -race -timeout 30m $(PACKAGES)
@@ -31,8 +34,12 @@ test-race: deps ## the same, with the race detector (needs a C compiler)
 test-matrix: deps ## the engine's tests on PostgreSQL 15 and 17, and from each to each
 	@.ci/matrix $(MAJORS)
 
-soak: deps ## kill, interrupt and starve envdb at every moment, not only at a sample
-	@ENVDB_SOAK=1 .ci/test -count=1 -parallel 4 -timeout 6h ./internal/crashtest/ ./internal/sweep/
+SOAK ?= 10m
+soak: deps ## run two daemons on a ladder of seconds, with faults and kills; SOAK=1h for longer
+	@ENVDB_SOAK=$(SOAK) .ci/test -count=1 -timeout 0 -run TestSoak -v ./internal/soak/
+
+sweep-all: deps ## kill, interrupt and starve envdb at every moment, not only at a sample: hours
+	@ENVDB_SWEEP=all .ci/test -count=1 -parallel 8 -timeout 0 ./internal/crashtest/ ./internal/sweep/
 
 sweep: deps ## fail and kill every operation step by step, as make test does, and print the counts
 	@.ci/test -count=1 -timeout 30m ./internal/sweep/

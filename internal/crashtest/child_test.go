@@ -10,11 +10,13 @@ import (
 	"runtime"
 	"slices"
 	"strings"
+	"sync"
 	"syscall"
 	"testing"
 	"time"
 
 	"github.com/envdb/envdb/internal/ledger"
+	"github.com/envdb/envdb/internal/programtest"
 )
 
 // patience is how long anything here may take.
@@ -26,23 +28,49 @@ type child struct {
 	s     *scene
 	args  []string
 	cmd   *exec.Cmd
-	out   bytes.Buffer // complete when done is closed
-	err   bytes.Buffer
+	out   voice // complete when done is closed
+	err   voice
 	done  chan struct{}
 	began time.Time
 	took  time.Duration
 }
 
+// voice is what a command prints, which may be read while it runs.
+type voice struct {
+	mu   sync.Mutex
+	text bytes.Buffer
+}
+
+// Write implements io.Writer.
+func (v *voice) Write(p []byte) (int, error) {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	return v.text.Write(p)
+}
+
+func (v *voice) String() string {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	return v.text.String()
+}
+
 // start runs envdb in the scene.
 func (s *scene) start(t *testing.T, args ...string) *child {
 	t.Helper()
+	return s.startAs(t, func(*exec.Cmd) {}, args...)
+}
+
+// startAs runs envdb in the scene, changed by what is given.
+func (s *scene) startAs(t *testing.T, changed func(*exec.Cmd), args ...string) *child {
+	t.Helper()
 	c := &child{t: t, s: s, args: args, done: make(chan struct{}), began: time.Now()}
-	c.cmd = exec.Command(program, args...)
+	c.cmd = exec.Command(programtest.Path(t), args...)
 	c.cmd.Dir = s.dir
-	c.cmd.Env = []string{"HOME=" + s.dir, "PATH=" + os.Getenv("PATH"), "TZ=UTC"}
+	c.cmd.Env = append([]string{"HOME=" + s.dir, "PATH=" + os.Getenv("PATH"), "TZ=UTC"}, s.env...)
 	c.cmd.Stdout, c.cmd.Stderr = &c.out, &c.err
 	c.cmd.WaitDelay = patience
 	c.cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
+	changed(c.cmd)
 	started := make(chan error)
 	go func() {
 		// Linux sends the parent-death signal when the thread that forked ends.
@@ -125,7 +153,12 @@ func (c *child) kill() bool {
 // interrupt sends what Ctrl-C does.
 func (c *child) interrupt() {
 	c.t.Helper()
-	if err := c.cmd.Process.Signal(os.Interrupt); err != nil && !errors.Is(err, os.ErrProcessDone) {
+	c.signal(os.Interrupt)
+}
+
+func (c *child) signal(s os.Signal) {
+	c.t.Helper()
+	if err := c.cmd.Process.Signal(s); err != nil && !errors.Is(err, os.ErrProcessDone) {
 		c.t.Fatal(err)
 	}
 }

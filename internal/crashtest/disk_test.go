@@ -177,9 +177,20 @@ func TestTargetIsFull(t *testing.T) {
 			t.Errorf("%s: it left %q", what, left)
 		}
 		same(t, what+": the live copy", s.copy.content(t), live)
+		if kilobytes == 8<<10 { // a full disk fails a drill, and not the backup
+			drill := s.start(t, "drill", "--from", "prod", "--into", "copy")
+			if code := drill.wait(); code != 4 {
+				t.Errorf("%s: a drill exits with %d, want 4\n%s", what, code, drill.err.String())
+			}
+			drill.says("No space left on device", "State: copy is as it was")
+			if left := s.left(t); len(left) > 0 {
+				t.Errorf("%s: a drill left %q", what, left)
+			}
+		}
 		makeRoom()
 	}
 	s.run(t, 0, "mirror", "prod", "copy")
 	same(t, "the mirror", s.copy.content(t), s.prod.content(t))
+	s.run(t, 0, "drill", "--from", "prod", "--into", "copy")
 	s.cleaned(t, "a full target")
 }

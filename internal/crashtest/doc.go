@@ -6,5 +6,5 @@
 // The live database is the old one or the new one, whole; every backup that is
 // listed can be read to its last byte; the same command, typed again, works;
 // and the doctor finds what was left behind and removes it. All of the package
-// is tests; `make soak` runs the ones that are a sample in `make test` in full.
+// is tests; `make sweep-all` runs the ones that are a sample in `make test` in full.
 package crashtest

@@ -97,15 +97,15 @@ const few = 1
 
 func moments(seed uint64, longest time.Duration, named ...moment) []moment {
 	random := few
-	if soak() {
+	if everything() {
 		random = 10
 	}
 	return append(some(seed, named...), after(random, longest, seed)...)
 }
 
-// some returns every other moment, or all in a soak.
+// some returns every other moment, or all in `make sweep-all`.
 func some(seed uint64, named ...moment) []moment {
-	if soak() {
+	if everything() {
 		return named
 	}
 	var sample []moment

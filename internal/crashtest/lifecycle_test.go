@@ -185,7 +185,7 @@ func TestInterruptedHibernate(t *testing.T) {
 		}
 		if s.record(t, "staging") != nil { // it was too late, or almost
 			if code == 5 {
-				c.says("hibernates as backup", "envdb wake staging")
+				c.says("envdb wake staging")
 			}
 			s.run(t, 0, "wake", "staging")
 		}

@@ -30,6 +30,8 @@ type scene struct {
 	prod, copy *database
 	staging    *database
 	gates      []*gate
+	env        []string // of the commands, beside what each has
+	config     string   // as it was written first
 }
 
 // plan says how a scene differs from the usual one.
@@ -115,7 +117,7 @@ func (s *scene) configure(t *testing.T, p plan) {
 		postgres.Literal("BEGIN "+release.wait()+" RETURN '1.0'; END"))
 	write(t, s.dir, "neutralise.sql", "DO "+postgres.Literal("BEGIN "+neutralise.wait()+" END"))
 	write(t, s.dir, "check.sql", "DO "+postgres.Literal("BEGIN "+check.wait()+" END"))
-	write(t, s.dir, "envdb.yaml", fmt.Sprintf(`project: %s
+	s.config = fmt.Sprintf(`project: %s
 store: {url: '%s'}
 home: home
 jobs: 2
@@ -132,7 +134,8 @@ environments:
     tier: staging
     url: '%s'
     migrations: migrations
-`, project, s.store, s.prod.server.URL(s.prod.name).Reveal(), target(s.copy.name).Reveal(), target(s.staging.name).Reveal()))
+`, project, s.store, s.prod.server.URL(s.prod.name).Reveal(), target(s.copy.name).Reveal(), target(s.staging.name).Reveal())
+	write(t, s.dir, "envdb.yaml", s.config)
 }
 
 func write(t *testing.T, dir, name, text string) {

@@ -10,6 +10,6 @@
 // that were.
 //
 // `make test` fails every store call in one to three of the ways, in turn, and
-// every statement, of long operations every few, in one. `make soak` fails every
+// every statement, of long operations every few, in one. `make sweep-all` fails every
 // step in every way, and kills the process at each. All of the package is tests.
 package sweep

@@ -195,7 +195,7 @@ func (r *round) converges(n int) {
 			r.errorf("given again: %s", problem(err))
 		}
 	}
-	examined := soak() || n%doctorEvery == 0
+	examined := everything() || n%doctorEvery == 0
 	if examined {
 		if err := r.s.do(r.t.Context(), r.s.store, command{Operation: "clean"}); err != nil {
 			r.errorf("doctor --clean: %s", problem(err))

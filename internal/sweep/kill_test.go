@@ -9,6 +9,8 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"github.com/envdb/envdb/internal/programtest"
 )
 
 // killAtCall has the operation kill itself at a call of the store.
@@ -29,7 +31,7 @@ func (s *scene) killAtCall(t *testing.T, op operation, n int, at step, k kind) (
 func (s *scene) killAtStatement(t *testing.T, op operation, n int, at step, k kind) (outcome, time.Duration) {
 	t.Helper()
 	r := s.begin(t, op, fmt.Sprintf("%s at statement %s", k, at))
-	cmd := exec.Command(program, append([]string{"--config", s.path("envdb.yaml")}, r.command.args()...)...)
+	cmd := exec.Command(programtest.Path(t), append([]string{"--config", s.path("envdb.yaml")}, r.command.args()...)...)
 	cmd.Env = []string{"HOME=" + s.dir, "PATH=" + os.Getenv("PATH"), "TZ=UTC"}
 	started := make(chan struct{})
 	r.started = func() { close(started) }

@@ -48,25 +48,25 @@ type operation struct {
 
 func operations() []operation {
 	return []operation{
-		{name: "backup", ways: 2, shards: 2, every: 10, stops: true, requests: 2, scene: sourceOnly, prepare: simply("backup", "prod"), state: newestBackup},
-		{name: "mirror", ways: 1, shards: 2, calls: 2, every: 40, requests: 20, scene: mirrored, prepare: buildOther("mirror"), state: live, versions: "live baseline previous"},
-		{name: "restore", ways: 1, shards: 2, calls: 3, every: 60, requests: 40, scene: restored, prepare: buildOther("restore"), state: live, versions: "live previous"},
-		{name: "promote", ways: 2, shards: 1, every: 4, requests: 6, scene: mirrored, prepare: promoteDark, state: live, versions: "live baseline previous", once: true},
-		{name: "rollback", ways: 2, shards: 1, every: 4, requests: 6, scene: mirrored, prepare: rollBack, state: live, versions: "live baseline previous", once: true},
-		{name: "reset", ways: 1, shards: 1, every: 12, requests: 10, scene: mirrored, prepare: resetBroken, state: live, versions: "live baseline previous", once: true},
-		{name: "seed", ways: 1, shards: 1, calls: 12, every: 80, scene: seeded, prepare: seedOther, state: live, versions: "live baseline previous"},
-		{name: "create", ways: 1, shards: 1, calls: 12, every: 80, scene: creatable, prepare: createAnew, state: live, versions: "live baseline", free: true},
-		{name: "hibernate", ways: 1, shards: 1, calls: 16, every: 80, scene: awake, prepare: hibernateWhole, state: liveOrKept, versions: "none"},
-		{name: "wake", ways: 1, shards: 1, calls: 12, every: 80, scene: asleep, prepare: wakeUp, state: liveOrKept, versions: "live", free: true},
-		{name: "discard", ways: 2, shards: 1, every: 3, requests: 8, scene: mirrored, prepare: discardDark, state: darkVersion, versions: "live baseline previous", once: true},
-		{name: "clean", ways: 1, shards: 1, calls: 2, every: 16, requests: 16, scene: littered, prepare: cleanUp, state: leftovers, versions: "live baseline previous"},
-		{name: "verify", ways: 2, shards: 1, every: 2, requests: 4, scene: mirrored, prepare: simply("verify", "prod"), state: marks},
+		{name: "backup", ways: 1, shards: 2, every: 30, stops: true, requests: 6, scene: sourceOnly, prepare: simply("backup", "prod"), state: newestBackup},
+		{name: "mirror", ways: 1, shards: 2, calls: 6, every: 80, requests: 30, scene: mirrored, prepare: buildOther("mirror"), state: live, versions: "live baseline previous"},
+		{name: "restore", ways: 1, shards: 2, calls: 6, every: 100, requests: 40, scene: restored, prepare: buildOther("restore"), state: live, versions: "live previous"},
+		{name: "promote", ways: 1, shards: 1, every: 9, requests: 7, scene: mirrored, prepare: promoteDark, state: live, versions: "live baseline previous", once: true},
+		{name: "rollback", ways: 1, shards: 1, every: 9, requests: 7, scene: mirrored, prepare: rollBack, state: live, versions: "live baseline previous", once: true},
+		{name: "reset", ways: 1, shards: 1, calls: 3, every: 30, requests: 10, scene: mirrored, prepare: resetBroken, state: live, versions: "live baseline previous", once: true},
+		{name: "seed", ways: 1, shards: 1, calls: 20, every: 120, scene: seeded, prepare: seedOther, state: live, versions: "live baseline previous"},
+		{name: "create", ways: 1, shards: 1, calls: 20, every: 120, scene: creatable, prepare: createAnew, state: live, versions: "live baseline", free: true},
+		{name: "hibernate", ways: 1, shards: 1, calls: 30, every: 120, scene: awake, prepare: hibernateWhole, state: liveOrKept, versions: "none"},
+		{name: "wake", ways: 1, shards: 1, calls: 20, every: 120, scene: asleep, prepare: wakeUp, state: liveOrKept, versions: "live", free: true},
+		{name: "discard", ways: 1, shards: 1, every: 5, requests: 9, scene: mirrored, prepare: discardDark, state: darkVersion, versions: "live baseline previous", once: true},
+		{name: "clean", ways: 1, shards: 1, calls: 8, every: 30, requests: 40, scene: littered, prepare: cleanUp, state: leftovers, versions: "live baseline previous"},
+		{name: "verify", ways: 1, shards: 1, every: 4, requests: 6, scene: mirrored, prepare: simply("verify", "prod"), state: marks},
 	}
 }
 
 // inParts is a backup whose pack is larger than one part of an upload.
 func inParts() operation {
-	return operation{name: "backup in parts", requests: 2, scene: bulky, prepare: simply("backup", "prod"), state: newestBackup}
+	return operation{name: "backup in parts", requests: 5, shards: 1, scene: bulky, prepare: simply("backup", "prod"), state: newestBackup}
 }
 
 // bulky is a production that got 8 MB of noise since its one backup.

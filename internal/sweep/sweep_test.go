@@ -25,13 +25,14 @@ func TestSweep(t *testing.T) {
 			t.Parallel()
 			var sums tallies
 			t.Run("sweep", func(t *testing.T) {
-				for shard := range op.shards {
+				shards := op.spread()
+				for shard := range shards {
 					t.Run(fmt.Sprint(shard+1), func(t *testing.T) {
 						t.Parallel()
 						s := op.scene(t)
 						for i, f := range s.faults(t, op, &sums) {
-							if i%op.shards == shard {
-								f.tally.add(f.do(i / op.shards))
+							if i%shards == shard {
+								f.tally.add(f.do(i / shards))
 							}
 						}
 					})
@@ -45,12 +46,21 @@ func TestSweep(t *testing.T) {
 	}
 }
 
+// spread returns on how many scenes the faults are spread. In a sweep of everything many of
+// them hang for half a minute, side by side.
+func (op operation) spread() int {
+	if everyKill() {
+		return 6 * op.shards
+	}
+	return op.shards
+}
+
 // In how many ways a statement fails in `make test`, and at how many steps an
-// operation is killed. In `make soak` it is all ways, and all steps.
+// operation is killed. In `make sweep-all` it is all ways, and all steps.
 const (
 	statementWays    = 1
-	killedCalls      = 2
-	killedStatements = 3
+	killedCalls      = 1
+	killedStatements = 2
 )
 
 // faults lists what is done to the operation.
@@ -61,28 +71,28 @@ func (s *scene) faults(t *testing.T, op operation, sums *tallies) (all []fault) 
 		all = append(all, fault{y, func(n int) (outcome, time.Duration) { return do(t, op, n, at, k) }})
 	}
 	for i, at := range calls {
-		if op.calls > 1 && i%op.calls != 0 && !soak() {
+		if op.calls > 1 && i%op.calls != 0 && !everything() {
 			continue
 		}
-		for _, k := range kindsFor(storeKinds, i, op.ways, func(k kind) bool { return k.fits(at) && (k != hung || soak() || endsAtOnce(at)) }) {
+		for _, k := range kindsFor(storeKinds, i, op.ways, func(k kind) bool { return k.fits(at) && (k != hung || everything() || endsAtOnce(at)) }) {
 			add(&sums.calls, at, k, s.failCall)
 		}
 	}
 	for i, at := range statements {
-		if i%op.every != 0 && !soak() {
+		if i%op.every != 0 && !everything() {
 			continue
 		}
-		for _, k := range kindsFor(statementKinds, i/op.every, statementWays, func(k kind) bool { return k != hung || soak() || op.stops }) {
+		for _, k := range kindsFor(statementKinds, i/op.every, statementWays, func(k kind) bool { return k != hung || everything() || op.stops }) {
 			add(&sums.statements, at, k, s.failStatement)
 		}
 	}
 	for i, at := range sample(calls, killedCalls) {
-		for _, k := range kindsFor(killKinds, i, 1, always) {
+		for _, k := range killWays(i) {
 			add(&sums.killedCalls, at, k, s.killAtCall)
 		}
 	}
 	for i, at := range sample(statements, killedStatements) {
-		for _, k := range kindsFor(killKinds, i, 1, always) {
+		for _, k := range killWays(i) {
 			add(&sums.killedStatements, at, k, s.killAtStatement)
 		}
 	}
@@ -100,9 +110,15 @@ var (
 	killKinds      = []kind{killBefore, killAfter}
 )
 
-func always(kind) bool { return true }
+// killWays returns how the process is killed at the nth step.
+func killWays(n int) []kind {
+	if everyKill() {
+		return killKinds
+	}
+	return killKinds[n%len(killKinds):][:1]
+}
 
-// kindsFor returns how the nth step fails: in `make soak` in every way that
+// kindsFor returns how the nth step fails: in `make sweep-all` in every way that
 // fits, in `make test` in so many of them, in turn.
 func kindsFor(kinds []kind, n, some int, fits func(kind) bool) []kind {
 	var all []kind
@@ -111,7 +127,7 @@ func kindsFor(kinds []kind, n, some int, fits func(kind) bool) []kind {
 			all = append(all, k)
 		}
 	}
-	if soak() || some >= len(all) {
+	if everything() || some >= len(all) {
 		return all
 	}
 	var chosen []kind
@@ -121,9 +137,9 @@ func kindsFor(kinds []kind, n, some int, fits func(kind) bool) []kind {
 	return chosen
 }
 
-// sample returns some of the steps, evenly spread, or all in a soak.
+// sample returns some of the steps, evenly spread, or all in `make sweep-all`.
 func sample(steps []step, some int) []step {
-	if soak() || len(steps) <= some {
+	if everyKill() || len(steps) <= some {
 		return steps
 	}
 	var chosen []step
