@@ -115,6 +115,8 @@ func rows() []row {
 		{"promote", 10, (*bench).promotes},
 		{"reset", 5, (*bench).resets},
 		{"seed", 3, (*bench).seeds},
+		{"daemon", 1, (*bench).daemons},
+		{"drill", 3, (*bench).drills},
 		{"memory", 1, (*bench).memories},
 		{"calls", 1, (*bench).calls},
 	}

@@ -97,6 +97,8 @@ func titles() map[string]string {
 		"promote": "A promote under load",
 		"reset":   "Resets",
 		"seed":    "Seeds",
+		"daemon":  "The daemon",
+		"drill":   "Drills",
 		"memory":  "Memory",
 		"calls":   "Calls to the store",
 	}
