@@ -22,20 +22,18 @@ type marks struct {
 
 	bursts    []time.Time
 	policies  map[string]PolicyMark
-	calendars map[calendarName]time.Time
-	turns     map[string]time.Time
+	calendars []CalendarMark
+	turns     map[string][]time.Time
 
 	strange []string // names of a known kind that cannot be read
 }
-
-type calendarName struct{ job, fingerprint string }
 
 func newMarks() *marks {
 	return &marks{
 		pinned: map[envdb.BackupID]bool{}, proven: map[envdb.BackupID]bool{}, bad: map[envdb.BackupID]bool{},
 		goodUntil: map[envdb.BackupID]time.Time{}, tombstones: map[envdb.BackupID]time.Time{}, fates: map[envdb.BackupID]bool{},
 		badPacks: map[PackID]bool{}, badIndexes: map[envdb.BackupID]bool{}, any: map[envdb.BackupID]bool{},
-		policies: map[string]PolicyMark{}, calendars: map[calendarName]time.Time{}, turns: map[string]time.Time{},
+		policies: map[string]PolicyMark{}, turns: map[string][]time.Time{},
 	}
 }
 
@@ -149,7 +147,12 @@ func (m *marks) addCalendar(words []string) bool {
 		return false
 	}
 	job, ok := unescapeJob(words[0])
-	return ok && keepLatest(m.calendars, calendarName{job, words[1]}, words[2])
+	since, err := time.Parse(markTime, words[2])
+	if !ok || err != nil {
+		return false
+	}
+	m.calendars = append(m.calendars, CalendarMark{Job: job, Fingerprint: words[1], Since: since})
+	return true
 }
 
 func (m *marks) addTurn(words []string) bool {
@@ -157,7 +160,12 @@ func (m *marks) addTurn(words []string) bool {
 		return false
 	}
 	job, ok := unescapeJob(words[0])
-	return ok && keepLatest(m.turns, job, words[1])
+	nominal, err := time.Parse(markTime, words[1])
+	if !ok || err != nil {
+		return false
+	}
+	m.turns[job] = append(m.turns[job], nominal)
+	return true
 }
 
 // policyMarks returns the policies, the one that was seen last at the end.
@@ -177,10 +185,7 @@ func (m *marks) policyMarks() []PolicyMark {
 
 // calendarMarks returns the schedules of jobs, by job, the oldest first.
 func (m *marks) calendarMarks() []CalendarMark {
-	var calendars []CalendarMark
-	for name, since := range m.calendars {
-		calendars = append(calendars, CalendarMark{Job: name.job, Fingerprint: name.fingerprint, Since: since})
-	}
+	calendars := slices.Clone(m.calendars)
 	slices.SortFunc(calendars, func(a, b CalendarMark) int {
 		if c := strings.Compare(a.Job, b.Job); c != 0 {
 			return c

@@ -117,7 +117,8 @@ func (r *Repository) policyBody(ctx context.Context, key, hash string) ([]byte, 
 }
 
 // MarkCalendar records since when a job has the schedule with the fingerprint.
-// Other schedules of the job stay recorded.
+// Other schedules of the job stay recorded, and what a clock that was ahead has
+// recorded of this one.
 func (r *Repository) MarkCalendar(ctx context.Context, env, job, fingerprint string, since time.Time) error {
 	escaped, err := escapeJob(job)
 	if err != nil {
@@ -131,7 +132,8 @@ func (r *Repository) MarkCalendar(ctx context.Context, env, job, fingerprint str
 }
 
 // MarkTurn records the nominal time of the last success of a job that runs by
-// the calendar. Earlier ones are removed; beside a later one it says nothing.
+// the calendar. Earlier ones are removed. A later one stays: whether that is of a
+// clock that was ahead, the reader judges.
 func (r *Repository) MarkTurn(ctx context.Context, env, job string, nominal time.Time) error {
 	escaped, err := escapeJob(job)
 	if err != nil {

@@ -22,7 +22,9 @@ type View struct {
 	Bursts    []time.Time
 	Policies  []PolicyMark   // the one that was seen last at the end
 	Calendars []CalendarMark // by job, the oldest first
-	Turns     map[string]time.Time
+	// Turns are the nominal times of successes of each job, in no order: of the
+	// last one, and of those that a clock which was ahead has marked.
+	Turns map[string][]time.Time
 
 	// Swept are backups whose deletion has begun and not ended, and that have no
 	// manifest any more.

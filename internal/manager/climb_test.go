@@ -1,6 +1,7 @@
 package manager_test
 
 import (
+	"context"
 	"errors"
 	"sync"
 	"testing"
@@ -10,6 +11,7 @@ import (
 	"github.com/envdb/envdb/internal/ledger"
 	"github.com/envdb/envdb/internal/manager"
 	"github.com/envdb/envdb/internal/pgtest"
+	"github.com/envdb/envdb/schedule"
 )
 
 // climb waits for the next slot of the finest rung, and climbs.
@@ -158,5 +160,63 @@ func TestTurnIsDoneOnce(t *testing.T) {
 	}
 	if ok != 1 {
 		t.Errorf("%d mirrors succeeded, want one", ok)
+	}
+}
+
+// A clock that was a year ahead leaves nothing for which a job would wait; one
+// that is set back by an hour has nothing done twice.
+func TestTurnsOfAClockThatWasAhead(t *testing.T) {
+	t.Parallel()
+	s := pgtest.Start(t)
+	qa := on(t, s, "qa", envdb.QA, `mirror: {from: prod, schedule: {every: 1m, anchor: "CRON_TZ=UTC 2026-01-01"}}`)
+	w := newWorld(t, on(t, s, "prod", envdb.Production), qa)
+	job := w.Jobs()[0]
+	look := func(now time.Time) manager.JobLook {
+		t.Helper()
+		look, err := w.LookJob(t.Context(), job, now, time.Time{})
+		if err != nil {
+			t.Fatal(problem(err))
+		}
+		return look
+	}
+	done := 0
+	run := func(turn schedule.Turn) {
+		t.Helper()
+		err := w.RunJobAs(t.Context(), job, turn, func(context.Context, time.Time) error {
+			done++
+			return nil
+		})
+		if err != nil {
+			t.Fatal(problem(err))
+		}
+	}
+	now := time.Now()
+	ahead := now.AddDate(1, 0, 0)
+	look(ahead) // its schedule is in force from then on
+	due := look(ahead.Add(2 * time.Minute))
+	if !due.Due {
+		t.Fatal("a year ahead nothing is due after a turn")
+	}
+	run(due.Turn)
+
+	if look(now).Due {
+		t.Error("with the clock put right a job has missed something")
+	}
+	later := now.Add(2 * time.Minute)
+	due = look(later)
+	if !due.Due || !due.Last.IsZero() {
+		t.Fatalf("with the clock put right a turn later is %+v due", due)
+	}
+	run(due.Turn)
+	if done != 2 {
+		t.Errorf("%d turns were done, want 2", done)
+	}
+	for _, at := range []time.Time{later, later.Add(-30 * time.Second), later.Add(-time.Hour)} {
+		if look := look(at); look.Due {
+			t.Errorf("at %s the turn of %s is due again, after that of %s", at, look.Turn.Nominal, look.Last)
+		}
+	}
+	if !look(later.Add(time.Minute)).Due {
+		t.Error("the next turn is not due")
 	}
 }

@@ -61,7 +61,7 @@ func (m *Manager) lookJob(ctx context.Context, job config.Job, now, tried time.T
 	if err != nil {
 		return JobLook{}, err
 	}
-	since, known := calendarSince(v, job)
+	since, known := calendarSince(v, job, now)
 	if !known {
 		since = now.UTC().Truncate(time.Second)
 		if err := repository.MarkCalendar(ctx, at, job.Name, job.Schedule.Fingerprint(), since); err != nil {
@@ -72,9 +72,12 @@ func (m *Manager) lookJob(ctx context.Context, job config.Job, now, tried time.T
 	if err != nil {
 		return JobLook{}, err
 	}
-	look := JobLook{Last: v.Turns[job.Name]}
+	look := JobLook{Last: lastTurn(v.Turns[job.Name], now)}
 	attempts := []schedule.Attempt{{Nominal: tried}, {Nominal: look.Last, Succeeded: true}}
 	look.Turn, look.Due = calendar.Due(now, since, attempts)
+	if look.Due && !look.Last.Before(look.Turn.Nominal) { // the clock was set back
+		look.Due = false
+	}
 	if next := calendar.Next(now, 1); len(next) > 0 {
 		look.Next = next[0].Begins
 	}
@@ -90,14 +93,31 @@ func (m *Manager) markedAt(job config.Job) string {
 	return m.config.Names()[0]
 }
 
-// calendarSince returns since when a job has its schedule.
-func calendarSince(v *backup.View, job config.Job) (time.Time, bool) {
+// calendarSince returns since when a job has its schedule. What is to be so in
+// the future was marked by a clock that was ahead, and counts for nothing: the
+// job would wait for it.
+func calendarSince(v *backup.View, job config.Job, now time.Time) (since time.Time, known bool) {
 	for _, c := range v.Calendars { // the oldest first
-		if c.Job == job.Name && c.Fingerprint == job.Schedule.Fingerprint() {
-			return c.Since, true
+		if c.Job == job.Name && c.Fingerprint == job.Schedule.Fingerprint() && !c.Since.After(now) {
+			since, known = c.Since, true
 		}
 	}
-	return time.Time{}, false
+	return since, known
+}
+
+// turnsAhead is how far in the future a turn that is marked may lie: clocks
+// differ, and are set back by an hour. What is further ahead was marked by a
+// clock that was wrong.
+const turnsAhead = 2 * time.Hour
+
+// lastTurn returns the last turn that was done; zero for none.
+func lastTurn(turns []time.Time, now time.Time) (last time.Time) {
+	for _, t := range turns {
+		if t.After(last) && !t.After(now.Add(turnsAhead)) {
+			last = t
+		}
+	}
+	return last
 }
 
 // RunJob runs a turn of a job, unless another daemon has done it meanwhile. Of
