@@ -77,9 +77,14 @@ func (s *service) once(ctx context.Context) error {
 	return heard.err()
 }
 
+// work is what a configuration asks for.
+func (s *service) work(c *config.Config) daemon.Work {
+	return daemon.Work{Tasks: s.tasks(), Runs: c.Daemon.Runs, Timeout: c.Daemon.Timeout}
+}
+
 func (s *service) loopConfig(c *config.Config) daemon.Config {
 	return daemon.Config{
-		Tasks: s.tasks(), Reload: s.reload, Runs: c.Daemon.Runs, Timeout: c.Daemon.Timeout,
+		Work: s.work(c), Reload: s.reload,
 		Alive: func() { _, _ = sdnotify.SdNotify(false, sdnotify.SdNotifyWatchdog) }, Observer: s.observer(), Log: s.log,
 	}
 }

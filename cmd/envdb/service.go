@@ -89,9 +89,9 @@ func (s *service) now() *session {
 	return s.session
 }
 
-// reload returns the tasks of a configuration that changed. One with a mistake
+// reload returns the work of a configuration that changed. One with a mistake
 // is not used: the old one stays in force, and the daemon says so.
-func (s *service) reload(ctx context.Context) []daemon.Task {
+func (s *service) reload(ctx context.Context) *daemon.Work {
 	asked := s.asked.Swap(false)
 	path := s.now().config.Path
 	content := hashOf(path)
@@ -116,7 +116,8 @@ func (s *service) reload(ctx context.Context) []daemon.Task {
 	s.announce(ctx)
 	s.telling.use(context.WithoutCancel(ctx), c)
 	s.log.Info("the configuration was read again", "path", path, "environments", len(c.Names()))
-	return s.tasks()
+	work := s.work(c)
+	return &work
 }
 
 // hashOf returns a hash of a file's content; a file that cannot be read has one

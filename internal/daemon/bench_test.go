@@ -130,7 +130,7 @@ func BenchmarkPass(b *testing.B) {
 	}
 	b.Run("first", func(b *testing.B) {
 		for b.Loop() {
-			loop := daemon.New(daemon.Config{Tasks: tasksOf(c, wired())})
+			loop := daemon.New(daemon.Config{Work: daemon.Work{Tasks: tasksOf(c, wired())}})
 			before := heap()
 			pass(b, loop)
 			b.ReportMetric(float64(heap()-before)/(1<<20), "MiB-kept")
@@ -141,7 +141,7 @@ func BenchmarkPass(b *testing.B) {
 		b.ReportMetric(float64(st.lists.Load()), "lists")
 	})
 	b.Run("unchanged", func(b *testing.B) {
-		loop := daemon.New(daemon.Config{Tasks: tasksOf(c, wired())})
+		loop := daemon.New(daemon.Config{Work: daemon.Work{Tasks: tasksOf(c, wired())}})
 		pass(b, loop)
 		for b.Loop() {
 			pass(b, loop)

@@ -70,7 +70,7 @@ const (
 // begin starts what a task said is due.
 func (l *Loop) begin(runs context.Context, t *track) {
 	now := time.Now()
-	f := &flight{look: t.look, began: now, deadline: now.Add(l.config.Timeout)}
+	f := &flight{look: t.look, began: now, deadline: now.Add(l.timeout)}
 	if d := t.look.Deadline; !d.IsZero() && d.Before(f.deadline) {
 		f.deadline = d
 	}

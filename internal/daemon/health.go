@@ -27,8 +27,8 @@ type Health struct {
 }
 
 const (
-	// aliveFor is how long ago the last pass may have ended. A pass waits for
-	// slow looks, a store that hangs for all of them.
+	// aliveFor is how long ago the last look may have ended, or the last pass
+	// where there is nothing to look at.
 	aliveFor = 5 * time.Minute
 	// readyPatience is how long the store may take to answer.
 	readyPatience = 5 * time.Second
@@ -47,7 +47,11 @@ func (h *Health) Handler() http.Handler {
 // alive returns an error if the loop is stuck.
 func (h *Health) alive() error {
 	s := h.Loop.Status()
-	if ago := time.Since(s.Passed); !s.Passed.IsZero() && ago > aliveFor {
+	last := s.Passed
+	if s.Looked.After(last) {
+		last = s.Looked
+	}
+	if ago := time.Since(last); !last.IsZero() && ago > aliveFor {
 		return fmt.Errorf("the loop last looked %s ago", ago.Round(time.Second))
 	}
 	return nil

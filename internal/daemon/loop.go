@@ -40,20 +40,26 @@ var (
 			WithNext("it is done when a daemon runs again")
 )
 
-// Config is what a Loop works with.
-type Config struct {
+// Work is what there is to do.
+type Work struct {
 	Tasks []Task
-	// Reload is asked before every pass; nil keeps the tasks for ever. It returns
-	// the tasks of a configuration that changed, or nil. It says itself what is
-	// wrong with one that cannot be used.
-	Reload func(context.Context) []Task
 	// Runs is how many runs there may be at once; 0 is 4. If it is more than one,
 	// the last place is left to what is urgent.
 	Runs int
 	// Timeout is the deadline of what has none; 0 is 6 h.
 	Timeout time.Duration
-	// Alive is called whenever the loop has shown that it lives: after each pass,
-	// and at least every few seconds while it sleeps. It feeds a watchdog.
+}
+
+// Config is what a Loop works with.
+type Config struct {
+	Work Work
+	// Reload is asked before every pass; nil keeps the work for ever. It returns
+	// that of a configuration that changed, or nil. It says itself what is wrong
+	// with one that cannot be used.
+	Reload func(context.Context) *Work
+	// Alive is called whenever the loop has shown that it lives: after each look,
+	// and at least every few seconds while it sleeps. It feeds a watchdog, and is
+	// called from several goroutines.
 	Alive    func()
 	Observer Observer
 	Log      *slog.Logger
@@ -70,21 +76,18 @@ type Loop struct {
 	kicked chan struct{}
 	jitter func(time.Duration) time.Duration
 
-	mu     sync.Mutex
-	tracks []*track
-	passed time.Time // when the last pass ended
-	lasted time.Duration
-	done   sync.WaitGroup // of the flights
+	mu      sync.Mutex
+	tracks  []*track
+	runs    int // at once
+	timeout time.Duration
+	looked  time.Time // when the last look ended
+	passed  time.Time // when the last pass ended
+	lasted  time.Duration
+	done    sync.WaitGroup // of the flights
 }
 
 // New returns a loop.
 func New(c Config) *Loop {
-	if c.Runs == 0 {
-		c.Runs = defaultRuns
-	}
-	if c.Timeout == 0 {
-		c.Timeout = defaultTimeout
-	}
 	if c.Observer == nil {
 		c.Observer = nobody{}
 	}
@@ -95,7 +98,7 @@ func New(c Config) *Loop {
 		c.Alive = func() {}
 	}
 	l := &Loop{config: c, kicked: make(chan struct{}, 1), jitter: fullJitter}
-	l.replace(c.Tasks)
+	l.replace(c.Work)
 	return l
 }
 
@@ -132,30 +135,37 @@ func (l *Loop) Run(drain, cut context.Context) error {
 	return l.drain(cut)
 }
 
-// reload takes over the tasks of a configuration that changed.
+// reload takes over the work of a configuration that changed.
 func (l *Loop) reload(ctx context.Context) {
 	if l.config.Reload == nil {
 		return
 	}
-	if tasks := l.config.Reload(ctx); tasks != nil {
-		l.replace(tasks)
+	if work := l.config.Reload(ctx); work != nil {
+		l.replace(*work)
 	}
 }
 
-// replace has the loop look at other tasks from now on. What runs goes on, and
-// a task of the same name waits for it.
-func (l *Loop) replace(tasks []Task) {
+// heir is a task that goes on where one of its name leaves off when the
+// configuration changes.
+type heir interface{ inherit(was Task) }
+
+// replace has the loop look at other tasks from now on. What runs goes on by the
+// deadline that it has, and a task of the same name waits for it.
+func (l *Loop) replace(w Work) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
+	l.runs, l.timeout = cmp.Or(w.Runs, defaultRuns), cmp.Or(w.Timeout, defaultTimeout)
 	was := map[string]*track{}
 	for _, t := range l.tracks {
 		was[t.name] = t
 	}
 	var tracks []*track
-	for _, task := range tasks {
+	for _, task := range w.Tasks {
 		t := was[task.Name()]
 		if t == nil {
 			t = &track{name: task.Name()}
+		} else if h, ok := task.(heir); ok {
+			h.inherit(t.task)
 		}
 		delete(was, t.name)
 		t.task, t.gone = task, false
@@ -216,8 +226,10 @@ func (l *Loop) look(loop context.Context, t *track) {
 	if loop.Err() == nil || err == nil {
 		l.config.Observer.Looked(t.name, look, err)
 	}
+	l.config.Alive() // a pass over a store that hangs is long
 	l.mu.Lock()
 	defer l.mu.Unlock()
+	l.looked = time.Now()
 	t.looked(look, err)
 	if err != nil && t.lookFailures == 1 {
 		l.config.Log.Warn("could not look what is due", "task", t.name, "reason", err)
@@ -263,10 +275,10 @@ func (l *Loop) free(look Look, running int) bool {
 	switch {
 	case look.Quick:
 		return true
-	case look.Urgent, l.config.Runs == 1:
-		return running < l.config.Runs
+	case look.Urgent, l.runs == 1:
+		return running < l.runs
 	}
-	return running < l.config.Runs-1
+	return running < l.runs-1
 }
 
 // sleep waits until something may be due, somebody kicks, or drain ends.
@@ -346,9 +358,11 @@ func (l *Loop) leftBehind() error {
 
 // Status is what the loop does now.
 type Status struct {
-	// Passed is when the last pass ended, and Lasted how long it took.
+	// Passed is when the last pass ended, and Lasted how long it took. Looked is
+	// when the last look did: a pass over a store that hangs takes a while.
 	Passed  time.Time     `json:"passed"`
 	Lasted  time.Duration `json:"lasted_ns"`
+	Looked  time.Time     `json:"looked"`
 	Tasks   int           `json:"tasks"`
 	Running []Running     `json:"running"`
 	// Waiting are tasks that are due and have not begun.
@@ -378,7 +392,7 @@ type Waiting struct {
 func (l *Loop) Status() Status {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	s := Status{Passed: l.passed, Lasted: l.lasted, Tasks: len(l.tracks)}
+	s := Status{Passed: l.passed, Lasted: l.lasted, Looked: l.looked, Tasks: len(l.tracks)}
 	now := time.Now()
 	for _, t := range l.tracks {
 		switch {

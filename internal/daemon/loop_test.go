@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net/http"
+	"net/http/httptest"
 	"slices"
 	"strings"
 	"sync"
@@ -94,7 +96,7 @@ func TestOnceInEverySlot(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		j := &job{name: "ladder/prod", every: time.Minute, do: takes(7 * time.Second)}
-		if err := runFor(t, time.Hour+time.Second, daemon.Config{Tasks: []daemon.Task{j}}); err != nil {
+		if err := runFor(t, time.Hour+time.Second, daemon.Config{Work: daemon.Work{Tasks: []daemon.Task{j}}}); err != nil {
 			t.Fatal(err)
 		}
 		began := j.times()
@@ -135,7 +137,7 @@ func TestReadersShareAndWritersDoNot(t *testing.T) {
 			&job{name: "seed/qa", every: time.Hour, do: work("qa"), look: daemon.Look{Writes: []string{"qa"}}},
 			&job{name: "reset/qa", every: time.Hour, do: work("qa"), look: daemon.Look{Writes: []string{"qa"}}},
 		}
-		if err := runFor(t, 10*time.Minute, daemon.Config{Tasks: tasks, Runs: 9}); err != nil {
+		if err := runFor(t, 10*time.Minute, daemon.Config{Work: daemon.Work{Tasks: tasks, Runs: 9}}); err != nil {
 			t.Fatal(err)
 		}
 		if worst["prod"] != 2 || worst["qa"] != 1 {
@@ -156,7 +158,7 @@ func TestWriterGetsItsTurn(t *testing.T) {
 		a := &job{name: "a", every: time.Minute, do: takes(50 * time.Second), look: daemon.Look{Reads: []string{"staging"}}}
 		b := &job{name: "b", every: 90 * time.Second, do: takes(80 * time.Second), look: daemon.Look{Reads: []string{"staging"}}}
 		w := &job{name: "w", every: time.Hour, do: takes(time.Minute), look: daemon.Look{Writes: []string{"staging"}}}
-		if err := runFor(t, 3*time.Hour, daemon.Config{Tasks: []daemon.Task{a, b, w}}); err != nil {
+		if err := runFor(t, 3*time.Hour, daemon.Config{Work: daemon.Work{Tasks: []daemon.Task{a, b, w}}}); err != nil {
 			t.Fatal(err)
 		}
 		for _, at := range w.times() {
@@ -193,7 +195,7 @@ func TestNoMoreRunsThanMayBe(t *testing.T) {
 		}
 		ladder := &job{name: "ladder/prod", every: time.Minute, do: takes(time.Second), look: daemon.Look{Urgent: true}}
 		tasks = append(tasks, ladder)
-		if err := runFor(t, time.Hour, daemon.Config{Tasks: tasks, Runs: 4}); err != nil {
+		if err := runFor(t, time.Hour, daemon.Config{Work: daemon.Work{Tasks: tasks, Runs: 4}}); err != nil {
 			t.Fatal(err)
 		}
 		if most != 3 {
@@ -214,7 +216,7 @@ func TestOneBrokenTaskKeepsNoOther(t *testing.T) {
 		panics := &job{name: "panics", every: time.Minute, do: func(context.Context) error { panic("no") }}
 		blind := &job{name: "blind", every: time.Minute, looked: func() error { panic("not even this") }}
 		good := &job{name: "good", every: time.Minute}
-		loop := daemon.New(daemon.Config{Tasks: []daemon.Task{wedged, panics, blind, good}, Timeout: 5 * time.Minute})
+		loop := daemon.New(daemon.Config{Work: daemon.Work{Tasks: []daemon.Task{wedged, panics, blind, good}, Timeout: 5 * time.Minute}})
 		drain, stop := context.WithCancel(t.Context())
 		result := make(chan error, 1)
 		go func() { result <- loop.Run(drain, t.Context()) }()
@@ -248,7 +250,7 @@ func TestRetriesStayInTheSlot(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		down := errors.New("the server is down")
 		j := &job{name: "mirror/copy", every: 24 * time.Hour, do: func(context.Context) error { return down }}
-		if err := runFor(t, 24*time.Hour-time.Second, daemon.Config{Tasks: []daemon.Task{j}}); err != nil {
+		if err := runFor(t, 24*time.Hour-time.Second, daemon.Config{Work: daemon.Work{Tasks: []daemon.Task{j}}}); err != nil {
 			t.Fatal(err)
 		}
 		began := j.times()
@@ -281,7 +283,7 @@ func TestBusyIsNoFailure(t *testing.T) {
 			return nil
 		}
 		heard := &heard{}
-		if err := runFor(t, 10*time.Minute, daemon.Config{Tasks: []daemon.Task{j}, Observer: heard}); err != nil {
+		if err := runFor(t, 10*time.Minute, daemon.Config{Work: daemon.Work{Tasks: []daemon.Task{j}}, Observer: heard}); err != nil {
 			t.Fatal(err)
 		}
 		began := j.times()
@@ -329,7 +331,7 @@ func TestDeadlineCuts(t *testing.T) {
 		j := &job{name: "mirror/copy", every: 24 * time.Hour, do: takes(3 * time.Hour), look: daemon.Look{Deadline: midnight.Add(25 * time.Hour)}}
 		j.done = midnight // today's is done
 		heard := &heard{}
-		if err := runFor(t, time.Until(midnight.Add(25*time.Hour+time.Second)), daemon.Config{Tasks: []daemon.Task{j}, Observer: heard}); err != nil {
+		if err := runFor(t, time.Until(midnight.Add(25*time.Hour+time.Second)), daemon.Config{Work: daemon.Work{Tasks: []daemon.Task{j}}, Observer: heard}); err != nil {
 			t.Fatal(err)
 		}
 		if len(heard.ended) != 1 || !errors.Is(heard.ended[0], envdb.ErrInterrupted) || !strings.Contains(heard.ended[0].Error(), "its deadline has passed") {
@@ -355,7 +357,7 @@ func TestDrainThenCut(t *testing.T) {
 				drain, stop := context.WithCancel(t.Context())
 				cut, end := context.WithCancel(t.Context())
 				defer end()
-				loop := daemon.New(daemon.Config{Tasks: []daemon.Task{j, later}})
+				loop := daemon.New(daemon.Config{Work: daemon.Work{Tasks: []daemon.Task{j, later}}})
 				result := make(chan error, 1)
 				go func() { result <- loop.Run(drain, cut) }()
 				time.Sleep(time.Minute)
@@ -386,7 +388,7 @@ func TestLeftBehind(t *testing.T) {
 		release := make(chan struct{})
 		j := &job{name: "mirror/copy", every: 24 * time.Hour, do: func(context.Context) error { <-release; return nil }}
 		stopped, stop := context.WithCancel(t.Context())
-		loop := daemon.New(daemon.Config{Tasks: []daemon.Task{j}})
+		loop := daemon.New(daemon.Config{Work: daemon.Work{Tasks: []daemon.Task{j}}})
 		result := make(chan error, 1)
 		go func() { result <- loop.Run(stopped, stopped) }()
 		time.Sleep(time.Minute)
@@ -408,14 +410,14 @@ func TestReload(t *testing.T) {
 		added := &job{name: "reset/qa", every: 24 * time.Hour}
 		at := time.Now().Add(5 * time.Minute)
 		given := false
-		reload := func(context.Context) []daemon.Task {
+		reload := func(context.Context) *daemon.Work {
 			if given || time.Now().Before(at) {
 				return nil
 			}
 			given = true
-			return []daemon.Task{is, added}
+			return &daemon.Work{Tasks: []daemon.Task{is, added}}
 		}
-		if err := runFor(t, time.Hour, daemon.Config{Tasks: []daemon.Task{was, removed}, Reload: reload}); err != nil {
+		if err := runFor(t, time.Hour, daemon.Config{Work: daemon.Work{Tasks: []daemon.Task{was, removed}}, Reload: reload}); err != nil {
 			t.Fatal(err)
 		}
 		if len(was.times()) != 1 || len(removed.times()) != 1 || len(added.times()) != 1 {
@@ -423,6 +425,59 @@ func TestReload(t *testing.T) {
 		}
 		if began := is.times(); len(began) != 1 || began[0].Sub(was.times()[0]) < 10*time.Minute {
 			t.Errorf("the new one began at %v, want after the old one had ended", began)
+		}
+	})
+}
+
+// How much may run at once, and for how long, changes with the configuration.
+func TestReloadOfLimits(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		var tasks []daemon.Task
+		var jobs []*job
+		for i := range 6 {
+			j := &job{name: fmt.Sprintf("mirror/%d", i), every: 4 * time.Hour, do: takes(30 * time.Minute)}
+			jobs, tasks = append(jobs, j), append(tasks, j)
+		}
+		atOnce := func(since time.Time) int {
+			n := 0
+			for _, j := range jobs {
+				if began := j.times(); len(began) > 0 && began[len(began)-1].Sub(since).Abs() < time.Minute {
+					n++
+				}
+			}
+			return n
+		}
+		given := false
+		change := time.Now().Truncate(4 * time.Hour).Add(3*time.Hour + 59*time.Minute)
+		reload := func(context.Context) *daemon.Work {
+			if given || time.Now().Before(change) {
+				return nil
+			}
+			given = true
+			return &daemon.Work{Tasks: tasks, Runs: 5, Timeout: 10 * time.Minute}
+		}
+		heard := &heard{}
+		drain, stop := context.WithCancel(t.Context())
+		result := make(chan error, 1)
+		loop := daemon.New(daemon.Config{Work: daemon.Work{Tasks: tasks, Runs: 2}, Reload: reload, Observer: heard})
+		began := time.Now()
+		go func() { result <- loop.Run(drain, t.Context()) }()
+		time.Sleep(2 * time.Minute)
+		if n := atOnce(began); n != 1 {
+			t.Errorf("%d of them run at once, want one beside the place for what is urgent", n)
+		}
+		time.Sleep(time.Until(change.Add(3 * time.Minute)))
+		if n := atOnce(change.Add(time.Minute)); n != 4 {
+			t.Errorf("with the new limit %d run at once, want 4", n)
+		}
+		time.Sleep(10 * time.Minute)
+		stop()
+		if err := <-result; err != nil {
+			t.Fatal(err)
+		}
+		if !slices.ContainsFunc(heard.ended, func(err error) bool { return errors.Is(err, envdb.ErrInterrupted) }) {
+			t.Error("the new deadline cut nothing")
 		}
 	})
 }
@@ -450,7 +505,7 @@ func TestStartStopStress(t *testing.T) {
 			}
 			drain, stop := context.WithCancel(t.Context())
 			cut, end := context.WithCancel(t.Context())
-			loop := daemon.New(daemon.Config{Tasks: tasks})
+			loop := daemon.New(daemon.Config{Work: daemon.Work{Tasks: tasks}})
 			result := make(chan error, 1)
 			go func() { result <- loop.Run(drain, cut) }()
 			time.Sleep(time.Duration(i*37%2000) * time.Millisecond)
@@ -485,11 +540,61 @@ func TestAlive(t *testing.T) {
 			last = time.Now()
 		}
 		j := &job{name: "mirror/copy", every: 24 * time.Hour, do: takes(3 * time.Hour)}
-		if err := runFor(t, time.Hour, daemon.Config{Tasks: []daemon.Task{j}, Alive: alive}); err != nil {
+		if err := runFor(t, time.Hour, daemon.Config{Work: daemon.Work{Tasks: []daemon.Task{j}}, Alive: alive}); err != nil {
 			t.Fatal(err)
 		}
 		if most := daemon.Interval / 3; worst == 0 || worst > most {
 			t.Errorf("the longest silence was %s, want at most %s", worst, most)
 		}
 	})
+}
+
+// A store that hangs makes a pass over many environments long; the loop shows
+// that it lives all the same.
+func TestAliveInALongPass(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		var mu sync.Mutex
+		last, worst := time.Now(), time.Duration(0)
+		alive := func() {
+			mu.Lock()
+			defer mu.Unlock()
+			worst = max(worst, time.Since(last))
+			last = time.Now()
+		}
+		var tasks []daemon.Task
+		for i := range 500 {
+			tasks = append(tasks, hanging(fmt.Sprint(i)))
+		}
+		drain, stop := context.WithCancel(t.Context())
+		result := make(chan error, 1)
+		loop := daemon.New(daemon.Config{Work: daemon.Work{Tasks: tasks}, Alive: alive})
+		health := &daemon.Health{Loop: loop, Metrics: daemon.NewMetrics("test")}
+		go func() { result <- loop.Run(drain, t.Context()) }()
+		for range 20 {
+			time.Sleep(time.Minute)
+			answer := httptest.NewRecorder()
+			health.Handler().ServeHTTP(answer, httptest.NewRequest(http.MethodGet, "/healthz", nil))
+			if answer.Code != http.StatusOK {
+				t.Fatalf("the loop looks, and its health is %s", answer.Body)
+			}
+		}
+		stop()
+		if err := <-result; err != nil {
+			t.Fatal(err)
+		}
+		if worst > time.Minute {
+			t.Errorf("the longest silence was %s", worst)
+		}
+	})
+}
+
+// hanging is a task whose look takes for ever, by its name.
+type hanging string
+
+func (h hanging) Name() string { return string(h) }
+
+func (h hanging) Look(ctx context.Context, _ time.Time) (daemon.Look, error) {
+	<-ctx.Done()
+	return daemon.Look{}, context.Cause(ctx)
 }

@@ -72,7 +72,7 @@ func TestLadderIsClimbed(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		c := newClimber(t, 10*time.Second)
-		if err := runFor(t, 6*time.Hour, daemon.Config{Tasks: []daemon.Task{c.ladder()}}); err != nil {
+		if err := runFor(t, 6*time.Hour, daemon.Config{Work: daemon.Work{Tasks: []daemon.Task{c.ladder()}}}); err != nil {
 			t.Fatal(err)
 		}
 		if n := len(c.climbs); n < 359 || n > 361 {
@@ -86,7 +86,7 @@ func TestSlowBackupsSuspendRungs(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		c := newClimber(t, 220*time.Second)
-		if err := runFor(t, 24*time.Hour, daemon.Config{Tasks: []daemon.Task{c.ladder()}}); err != nil {
+		if err := runFor(t, 24*time.Hour, daemon.Config{Work: daemon.Work{Tasks: []daemon.Task{c.ladder()}}}); err != nil {
 			t.Fatal(err)
 		}
 		if n := len(c.climbs); n < 24 || n > 28 {
@@ -108,7 +108,7 @@ func TestDatabaseThatIsDownForADay(t *testing.T) {
 			}
 			return nil
 		}
-		if err := runFor(t, 26*time.Hour, daemon.Config{Tasks: []daemon.Task{c.ladder()}}); err != nil {
+		if err := runFor(t, 26*time.Hour, daemon.Config{Work: daemon.Work{Tasks: []daemon.Task{c.ladder()}}}); err != nil {
 			t.Fatal(err)
 		}
 		during := 0
@@ -150,7 +150,7 @@ func TestQuietHours(t *testing.T) {
 		c := newClimber(t, 10*time.Second)
 		l := c.ladder()
 		l.Quiet = quiet{}
-		if err := runFor(t, 48*time.Hour, daemon.Config{Tasks: []daemon.Task{l}}); err != nil {
+		if err := runFor(t, 48*time.Hour, daemon.Config{Work: daemon.Work{Tasks: []daemon.Task{l}}}); err != nil {
 			t.Fatal(err)
 		}
 		mornings := 0
@@ -176,7 +176,7 @@ func TestSleepingServer(t *testing.T) {
 		c.rules.Bursts = []schedule.Burst{schedule.NewBurst(time.Now().Add(30 * time.Hour))}
 		l := c.ladder()
 		l.Asleep = true
-		if err := runFor(t, 55*time.Hour, daemon.Config{Tasks: []daemon.Task{l}}); err != nil {
+		if err := runFor(t, 55*time.Hour, daemon.Config{Work: daemon.Work{Tasks: []daemon.Task{l}}}); err != nil {
 			t.Fatal(err)
 		}
 		if n := len(c.climbs); n != 3+8 {
@@ -252,7 +252,7 @@ func TestTurnsWhileTheLastStillRuns(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				d := newDiary(t, "CRON_TZ=UTC 0 * * * *", schedule.Terms{Missed: c.missed})
 				d.takes = 150 * time.Minute // two turns pass while it runs
-				if err := runFor(t, 23*time.Hour+30*time.Minute, daemon.Config{Tasks: []daemon.Task{&daemon.Turns{Job: "mirror/copy", Calendar: d}}}); err != nil {
+				if err := runFor(t, 23*time.Hour+30*time.Minute, daemon.Config{Work: daemon.Work{Tasks: []daemon.Task{&daemon.Turns{Job: "mirror/copy", Calendar: d}}}}); err != nil {
 					t.Fatal(err)
 				}
 				seen := map[time.Time]bool{}
@@ -282,7 +282,7 @@ func TestTurnIsTriedAgain(t *testing.T) {
 			}
 			return nil
 		}
-		if err := runFor(t, 48*time.Hour, daemon.Config{Tasks: []daemon.Task{&daemon.Turns{Job: "mirror/copy", Calendar: d}}}); err != nil {
+		if err := runFor(t, 48*time.Hour, daemon.Config{Work: daemon.Work{Tasks: []daemon.Task{&daemon.Turns{Job: "mirror/copy", Calendar: d}}}}); err != nil {
 			t.Fatal(err)
 		}
 		if d.last.IsZero() {
@@ -294,13 +294,45 @@ func TestTurnIsTriedAgain(t *testing.T) {
 	})
 }
 
+// A configuration that changes does not make a turn that failed one that was
+// missed, and is skipped.
+func TestTurnIsTriedAgainAfterAReload(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		d := newDiary(t, "CRON_TZ=UTC 0 4 * * *", schedule.Terms{Missed: schedule.Skip})
+		turn := time.Now().Truncate(24 * time.Hour).Add(28 * time.Hour)
+		up := turn.Add(time.Hour)
+		d.fails = func(now time.Time) error {
+			if now.Before(up) {
+				return errors.New("the disk is full")
+			}
+			return nil
+		}
+		given := false
+		reload := func(context.Context) *daemon.Work {
+			if given || time.Now().Before(turn.Add(30*time.Minute)) {
+				return nil
+			}
+			given = true
+			return &daemon.Work{Tasks: []daemon.Task{&daemon.Turns{Job: "mirror/copy", Calendar: d}}}
+		}
+		work := daemon.Work{Tasks: []daemon.Task{&daemon.Turns{Job: "mirror/copy", Calendar: d}}}
+		if err := runFor(t, time.Until(turn.Add(3*time.Hour)), daemon.Config{Work: work, Reload: reload}); err != nil {
+			t.Fatal(err)
+		}
+		if !d.last.Equal(turn) {
+			t.Errorf("the last success is %s, want the turn that failed before the reload", d.last)
+		}
+	})
+}
+
 // Housekeeping is done at once, and then again and again, whatever the clock.
 func TestChore(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		done := 0
 		c := &daemon.Chore{Job: "expire/prod", Every: 10 * time.Minute, Quick: true, Do: func(context.Context) error { done++; return nil }}
-		if err := runFor(t, time.Hour+time.Second, daemon.Config{Tasks: []daemon.Task{c}}); err != nil {
+		if err := runFor(t, time.Hour+time.Second, daemon.Config{Work: daemon.Work{Tasks: []daemon.Task{c}}}); err != nil {
 			t.Fatal(err)
 		}
 		if done != 7 {

@@ -9,7 +9,7 @@ import (
 	"github.com/envdb/envdb/schedule"
 )
 
-// Calendar runs one job of the calendar; see NewTurns.
+// Calendar runs one job of the calendar; see [Turns].
 type Calendar interface {
 	// Look says which turn is due; tried is the one that was begun last.
 	Look(ctx context.Context, now, tried time.Time) (manager.JobLook, error)
@@ -35,6 +35,20 @@ type Turns struct {
 
 // Name implements Task.
 func (t *Turns) Name() string { return t.Job }
+
+// inherit takes over which turn was tried: one that failed is tried again though
+// turns that are missed are skipped.
+func (t *Turns) inherit(was Task) {
+	before, ok := was.(*Turns)
+	if !ok || before == t {
+		return
+	}
+	before.mu.Lock()
+	defer before.mu.Unlock()
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.tried = before.tried
+}
 
 // Look implements Task.
 func (t *Turns) Look(ctx context.Context, now time.Time) (Look, error) {

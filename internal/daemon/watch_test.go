@@ -253,7 +253,7 @@ func (f *crew) start() (w *daemon.Watch, its *way, stop func()) {
 	drain, cancel := context.WithCancel(f.t.Context())
 	var running sync.WaitGroup
 	running.Go(func() {
-		if err := daemon.New(daemon.Config{Tasks: tasks, Observer: w}).Run(drain, f.t.Context()); err != nil {
+		if err := daemon.New(daemon.Config{Work: daemon.Work{Tasks: tasks}, Observer: w}).Run(drain, f.t.Context()); err != nil {
 			f.t.Errorf("the loop: %v", err)
 		}
 	})
@@ -389,7 +389,7 @@ func TestStoreThatHangs(t *testing.T) {
 		drain, stop := context.WithCancel(t.Context())
 		var running sync.WaitGroup
 		running.Go(func() {
-			_ = daemon.New(daemon.Config{Observer: w, Tasks: []daemon.Task{hanging, &daemon.Chore{Job: "watch", Every: 30 * time.Second, Quick: true, Do: w.Pass}}}).Run(drain, t.Context())
+			_ = daemon.New(daemon.Config{Work: daemon.Work{Tasks: []daemon.Task{hanging, &daemon.Chore{Job: "watch", Every: 30 * time.Second, Quick: true, Do: w.Pass}}}, Observer: w}).Run(drain, t.Context())
 		})
 		time.Sleep(10 * time.Minute)
 		hangs = true
