@@ -3,7 +3,6 @@ package main
 import (
 	"context"
 	"errors"
-	"slices"
 	"time"
 
 	"golang.org/x/sync/errgroup"
@@ -62,8 +61,24 @@ func (s *service) tasks() []daemon.Task {
 			return err
 		}})
 	}
-	s.metrics.Forget(func(env string) bool { return slices.Contains(c.Names(), env) })
+	scope := daemon.NewScope(tasks, c.Names(), drillNames(c), channelNames(c))
+	s.metrics.Keep(scope)
+	s.watch.Keep(scope)
 	return tasks
+}
+
+func drillNames(c *config.Config) (names []string) {
+	for _, d := range c.Drills() {
+		names = append(names, d.Name)
+	}
+	return names
+}
+
+func channelNames(c *config.Config) (names []string) {
+	for _, n := range c.Notifications() {
+		names = append(names, n.Name)
+	}
+	return names
 }
 
 func (s *service) ladder(m *manager.Manager, env config.Environment) daemon.Task {

@@ -25,45 +25,66 @@ type telling struct {
 	metrics *daemon.Metrics
 	watch   *daemon.Watch
 
-	mu        sync.Mutex
+	// swap is held for reading while messages are handed to the notifiers: what is
+	// handed to one before it is stopped, it delivers or leaves to the next.
+	swap      sync.RWMutex
 	notifiers map[string]*notify.Notifier
-	pending   map[string]int     // by how many an event is still to be told
 	stop      context.CancelFunc // of those
+	closed    bool
 	running   sync.WaitGroup
+
+	mu      sync.Mutex
+	pending map[string]int // by how many an event is still to be told
 }
 
 // use replaces who is told. What waits for those before is still delivered, for
-// a little while.
+// a little while, and then by those that have their names.
 func (t *telling) use(ctx context.Context, c *config.Config) {
 	ctx, stop := context.WithCancel(ctx)
-	fresh := map[string]*notify.Notifier{}
-	for _, route := range notifyRoutes(c) {
-		n := notify.New(notify.Config{Routes: []notify.Route{route}, Project: c.Project, Sender: c.Daemon.Name, Log: t.log, Done: t.done})
-		fresh[route.Name] = n
-		t.running.Go(func() { n.Run(ctx) })
-	}
-	t.mu.Lock()
-	defer t.mu.Unlock()
+	t.swap.Lock()
+	defer t.swap.Unlock()
 	if t.stop != nil {
 		t.stop()
 	}
-	t.notifiers, t.stop = fresh, stop
+	t.notifiers, t.stop = map[string]*notify.Notifier{}, stop
+	for _, route := range notifyRoutes(c) {
+		name := route.Name
+		n := notify.New(notify.Config{
+			Routes: []notify.Route{route}, Project: c.Project, Sender: c.Daemon.Name, Log: t.log,
+			Done: func(e notify.Event) { t.done(e, name) },
+		})
+		t.notifiers[name] = n
+		t.running.Go(func() {
+			n.Run(ctx)
+			t.bequeath(name, n)
+		})
+	}
+}
+
+// bequeath hands what a notifier did not deliver to the one that has its name
+// now. At the end of the daemon there is none: then another daemon tells it, or
+// this one after a restart.
+func (t *telling) bequeath(name string, was *notify.Notifier) {
+	t.swap.RLock()
+	defer t.swap.RUnlock()
+	switch heir := t.notifiers[name]; {
+	case t.closed:
+	case heir == nil:
+		notify.New(notify.Config{Log: t.log}).Inherit(was) // nobody is to be told any more
+	default:
+		heir.Inherit(was)
+	}
 }
 
 // close delivers what waits, for a little while.
 func (t *telling) close() {
-	t.mu.Lock()
+	t.swap.Lock()
+	t.closed = true
 	if t.stop != nil {
 		t.stop()
 	}
-	t.mu.Unlock()
+	t.swap.Unlock()
 	t.running.Wait()
-}
-
-func (t *telling) all() map[string]*notify.Notifier {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	return t.notifiers
 }
 
 // tell tells everyone who wants it.
@@ -71,27 +92,38 @@ func (t *telling) tell(events ...notify.Event) {
 	for _, e := range events {
 		t.log.Info("people are told", "kind", string(e.Kind), "subject", e.Subject, "title", e.Title)
 	}
-	all := t.all()
+	t.swap.RLock()
+	defer t.swap.RUnlock()
+	for _, e := range events {
+		t.tellOne(e)
+	}
+}
+
+// tellOne tells an event to those who do not have it yet.
+func (t *telling) tellOne(e notify.Event) {
+	var wanting []*notify.Notifier
+	for name, n := range t.notifiers {
+		if !slices.Contains(e.Had, name) {
+			wanting = append(wanting, n)
+		}
+	}
+	if len(wanting) == 0 {
+		t.watch.Done(e)
+		return
+	}
 	t.mu.Lock()
 	if t.pending == nil {
 		t.pending = map[string]int{}
 	}
-	for _, e := range events {
-		t.pending[e.ID()] = len(all)
-	}
+	t.pending[e.ID()] = len(wanting)
 	t.mu.Unlock()
-	for _, n := range all {
-		n.Notify(events...)
-	}
-	for _, e := range events {
-		if len(all) == 0 {
-			t.watch.Done(e)
-		}
+	for _, n := range wanting {
+		n.Notify(e)
 	}
 }
 
 // done takes in that one of them has been told an event, or was given up.
-func (t *telling) done(e notify.Event) {
+func (t *telling) done(e notify.Event, name string) {
 	t.mu.Lock()
 	left, known := t.pending[e.ID()]
 	if known {
@@ -102,20 +134,37 @@ func (t *telling) done(e notify.Event) {
 		delete(t.pending, e.ID())
 	}
 	t.mu.Unlock()
-	if last {
+	switch {
+	case last:
 		t.watch.Done(e)
+	case known:
+		t.watch.Got(e, name)
 	}
 }
 
 func (t *telling) ping(p notify.Ping) {
-	for _, n := range t.all() {
+	t.swap.RLock()
+	defer t.swap.RUnlock()
+	for _, n := range t.notifiers {
 		n.Ping(p)
+	}
+}
+
+// digest tells a digest to whom it is for, unless the configuration has changed
+// meanwhile.
+func (t *telling) digest(name string, e notify.Event) {
+	t.swap.RLock()
+	defer t.swap.RUnlock()
+	if n := t.notifiers[name]; n != nil {
+		n.Notify(e)
 	}
 }
 
 // measure has the metrics show how the channels are doing.
 func (t *telling) measure() {
-	for name, n := range t.all() {
+	t.swap.RLock()
+	defer t.swap.RUnlock()
+	for name, n := range t.notifiers {
 		for _, s := range n.Status() {
 			t.metrics.SeeChannel(name, s.Delivered, s.GivenUp, s.Dropped)
 		}
@@ -154,10 +203,6 @@ func (d digest) Look(ctx context.Context, now, tried time.Time) (manager.JobLook
 // Run implements daemon.Calendar.
 func (d digest) Run(ctx context.Context, turn schedule.Turn) error {
 	return d.manager.RunJobAs(ctx, d.job, turn, func(ctx context.Context, last time.Time) error {
-		n := d.service.telling.all()[d.to.Name]
-		if n == nil {
-			return nil // the configuration has changed
-		}
 		now := time.Now().UTC()
 		since := last
 		if since.IsZero() {
@@ -167,7 +212,7 @@ func (d digest) Run(ctx context.Context, turn schedule.Turn) error {
 		if err != nil {
 			return err
 		}
-		n.Notify(notify.Digest(now, since, lines))
+		d.service.telling.digest(d.to.Name, notify.Digest(now, since, lines))
 		return nil
 	})
 }

@@ -17,15 +17,15 @@ import (
 // told what is new. Call it every half minute, and not twice at once.
 func (w *Watch) Pass(ctx context.Context) error {
 	w.mu.Lock()
-	seen, told, trouble := w.seen, w.told, w.trouble
-	w.seen, w.told, w.trouble, w.silent = nil, nil, nil, trouble != nil
+	seen, told, got, trouble := w.seen, w.told, w.got, w.trouble
+	w.seen, w.told, w.got, w.trouble, w.silent = nil, nil, nil, nil, trouble != nil
 	w.mu.Unlock()
-	err := w.pass(ctx, append(seen, ofStore(trouble)), told)
+	err := w.pass(ctx, append(seen, ofStore(trouble)), told, got)
 	if err == nil {
 		return nil
 	}
 	w.mu.Lock()
-	w.told = append(told, w.told...) // for the store to know
+	w.told, w.got = append(told, w.told...), append(got, w.got...) // for the store to know
 	w.mu.Unlock()
 	if ctx.Err() != nil {
 		w.mu.Lock()
@@ -45,7 +45,7 @@ func (w *Watch) Pass(ctx context.Context) error {
 
 // ofStore is what the last half minute says of the store.
 func ofStore(trouble error) notify.Observation {
-	o := notify.Observation{Subject: "store", OK: trouble == nil, At: time.Now(), Patience: storePatience}
+	o := notify.Observation{Subject: subjectStore, OK: trouble == nil, At: time.Now(), Patience: storePatience}
 	if trouble != nil {
 		o.Text, o.Next = trouble.Error(), "envdb doctor"
 	}
@@ -112,7 +112,8 @@ func (w *Watch) whatAllKnow(ctx context.Context) (t *notify.Tracker, cond envdb.
 	return t, cond, true, nil
 }
 
-func (w *Watch) pass(ctx context.Context, seen []notify.Observation, told []notify.Event) error {
+func (w *Watch) pass(ctx context.Context, seen []notify.Observation, told []notify.Event, got []delivery) error {
+	gone, dropped := w.gone()
 	for {
 		t, cond, news, err := w.whatAllKnow(ctx)
 		if err != nil {
@@ -122,8 +123,13 @@ func (w *Watch) pass(ctx context.Context, seen []notify.Observation, told []noti
 		for _, e := range told {
 			t.Told(e)
 		}
+		for _, d := range got {
+			t.ToldBy(d.event, d.channel)
+		}
 		now := time.Now()
-		events := append(w.observe(t, seen, now), t.Orphans(now, orphaned)...)
+		events := t.Forget(now, func(subject string, seen time.Time) bool { return gone(subject, now.Sub(seen)) })
+		events = append(events, w.observe(t, seen, now)...)
+		events = append(events, t.Orphans(now, orphaned)...)
 		if news || t.Version() != version {
 			raw, err := t.State()
 			if err != nil {
@@ -140,11 +146,23 @@ func (w *Watch) pass(ctx context.Context, seen []notify.Observation, told []noti
 		w.mu.Lock()
 		w.tracker, w.alone = t, false
 		w.agreed = now.Add(1) // what is of that very moment all know
+		maps.DeleteFunc(w.dropped, func(subject string, _ bool) bool { return dropped[subject] })
 		w.mu.Unlock()
 		w.tell(events)
 		w.forget(told)
 		return nil
 	}
+}
+
+// gone returns what says whether a subject is nobody's any more, which was last
+// seen that long ago, and the subjects that have just been dropped.
+func (w *Watch) gone() (gone func(subject string, ago time.Duration) bool, dropped map[string]bool) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	scope, dropped := w.scope, maps.Clone(w.dropped)
+	return func(subject string, ago time.Duration) bool {
+		return dropped[subject] || scope != nil && !scope.subjects[subject] && ago >= unwatched
+	}, dropped
 }
 
 // observe takes in what was seen, and how old the newest restore points are.
@@ -206,13 +224,13 @@ func (w *Watch) tell(events []notify.Event) {
 	w.mu.Lock()
 	var fresh []notify.Event
 	for _, e := range events {
-		if _, known := w.telling[e.ID()]; known {
+		if w.telling[e.ID()] {
 			continue
 		}
 		if w.telling == nil {
-			w.telling = map[string]time.Time{}
+			w.telling = map[string]bool{}
 		}
-		w.telling[e.ID()] = time.Now()
+		w.telling[e.ID()] = true
 		fresh = append(fresh, e)
 	}
 	w.mu.Unlock()

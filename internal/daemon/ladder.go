@@ -41,7 +41,9 @@ type Ladder struct {
 }
 
 // Name implements Task.
-func (l *Ladder) Name() string { return "ladder/" + l.Environment }
+func (l *Ladder) Name() string { return ladderPrefix + l.Environment }
+
+const ladderPrefix = "ladder/"
 
 // Look implements Task.
 func (l *Ladder) Look(ctx context.Context, now time.Time) (Look, error) {

@@ -2,6 +2,7 @@ package daemon
 
 import (
 	"errors"
+	"maps"
 	"math"
 	"slices"
 	"sync"
@@ -53,6 +54,8 @@ type Metrics struct {
 	leases   map[string]int // by the life of their holders
 	daemons  map[string]int // by life
 	loopInfo func() Status
+	scope    *Scope // nil for all
+	seen     *Scope // what has series
 }
 
 // The outcomes of what the loop does.
@@ -68,6 +71,7 @@ func NewMetrics(version string) *Metrics {
 	m := &Metrics{
 		registry: prometheus.NewRegistry(), now: time.Now,
 		ladders: map[string]*manager.Rungs{}, due: map[string]time.Time{}, turns: map[string]time.Time{}, data: map[string]time.Time{},
+		seen: NewScope(nil, nil, nil, nil),
 	}
 	counter := func(name, help string, labels ...string) *prometheus.CounterVec {
 		c := prometheus.NewCounterVec(prometheus.CounterOpts{Namespace: "envdb", Name: name, Help: help}, labels)
@@ -117,6 +121,9 @@ func (m *Metrics) Looked(task string, look Look, err error) {
 	m.looks.WithLabelValues(outcomeOf(err)).Inc()
 	m.mu.Lock()
 	defer m.mu.Unlock()
+	if !m.hasTask(task) {
+		return
+	}
 	delete(m.due, task)
 	if err == nil && look.due() {
 		m.due[task] = look.Since
@@ -126,12 +133,22 @@ func (m *Metrics) Looked(task string, look Look, err error) {
 // Began implements Observer.
 func (m *Metrics) Began(task string, _ Look) {
 	m.inFlight.Inc()
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if !m.hasTask(task) {
+		return
+	}
 	m.attempted.WithLabelValues(task).SetToCurrentTime()
 }
 
 // Ended implements Observer.
 func (m *Metrics) Ended(task string, _ Look, took time.Duration, err error) {
 	m.inFlight.Dec()
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if !m.hasTask(task) {
+		return // it was begun by a configuration that is no longer in force
+	}
 	outcome := outcomeOf(err)
 	m.runs.WithLabelValues(task, outcome).Inc()
 	switch outcome {
@@ -139,9 +156,7 @@ func (m *Metrics) Ended(task string, _ Look, took time.Duration, err error) {
 		m.succeeded.WithLabelValues(task).SetToCurrentTime()
 		m.failing.WithLabelValues(task).Set(0)
 		m.durations.WithLabelValues(task).Observe(took.Seconds())
-		m.mu.Lock()
 		delete(m.due, task)
-		m.mu.Unlock()
 	case outcomeFailed, outcomeInterrupted:
 		m.failing.WithLabelValues(task).Inc()
 	}
@@ -163,11 +178,18 @@ func outcomeOf(err error) string {
 func (m *Metrics) SeeLadder(r *manager.Rungs) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	m.ladders[r.Environment] = r
+	if m.hasEnvironment(r.Environment) {
+		m.ladders[r.Environment] = r
+	}
 }
 
 // SeeClimb takes in what was done about a ladder.
 func (m *Metrics) SeeClimb(env string, c *manager.Climb) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if !m.hasEnvironment(env) {
+		return
+	}
 	if c.Asked {
 		m.skew.WithLabelValues(env).Set(time.Duration(c.Skew).Seconds())
 	}
@@ -181,11 +203,18 @@ func (m *Metrics) SeeClimb(env string, c *manager.Climb) {
 func (m *Metrics) SeeTurn(job string, look manager.JobLook) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	m.turns[job] = look.Next
+	if m.hasTask(job) {
+		m.turns[job] = look.Next
+	}
 }
 
 // SeeExpiry takes in what an expiry did; blocked says that nothing may expire.
 func (m *Metrics) SeeExpiry(env string, deleted, heldBack int, blocked bool) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if !m.hasEnvironment(env) {
+		return
+	}
 	m.deleted.WithLabelValues(env).Add(float64(deleted))
 	m.held.WithLabelValues(env).Set(float64(heldBack))
 	m.blocked.WithLabelValues(env).Set(one(blocked))
@@ -195,7 +224,9 @@ func (m *Metrics) SeeExpiry(env string, deleted, heldBack int, blocked bool) {
 func (m *Metrics) SeeData(env string, point time.Time) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	m.data[env] = point
+	if m.hasEnvironment(env) {
+		m.data[env] = point
+	}
 }
 
 // SeeLeases takes in how many leases are held and how many daemons there are, by
@@ -224,6 +255,12 @@ func (m *Metrics) SeeReload(err error) {
 // SeeChannel takes in how many notifications a channel delivered, gave up, and
 // dropped because it was too slow, since the configuration was loaded.
 func (m *Metrics) SeeChannel(channel string, delivered, givenUp, dropped int) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if m.scope != nil && !m.scope.channels[channel] {
+		return
+	}
+	m.seen.channels[channel] = true
 	m.told.WithLabelValues(channel, outcomeOK).Set(float64(delivered))
 	m.told.WithLabelValues(channel, outcomeFailed).Set(float64(givenUp))
 	m.told.WithLabelValues(channel, "dropped").Set(float64(dropped))
@@ -247,24 +284,54 @@ func (m *Metrics) Watch(status func() Status) {
 	m.loopInfo = status
 }
 
-// Forget drops what is known of environments and tasks that are no longer
-// configured.
-func (m *Metrics) Forget(keep func(env string) bool) {
+// hasTask and hasEnvironment report whether something is spoken of by the
+// configuration in force, and note that it has series. m is locked.
+func (m *Metrics) hasTask(task string) bool {
+	if m.scope != nil && !m.scope.tasks[task] {
+		return false
+	}
+	m.seen.tasks[task] = true
+	return true
+}
+
+func (m *Metrics) hasEnvironment(env string) bool {
+	if m.scope != nil && !m.scope.environments[env] {
+		return false
+	}
+	m.seen.environments[env] = true
+	return true
+}
+
+// Keep drops the series of everything that is out of scope, and takes no more of
+// it. What is no longer configured is neither late nor failing.
+func (m *Metrics) Keep(s *Scope) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	for env := range m.data {
-		if !keep(env) {
-			delete(m.data, env)
+	m.scope = s
+	forget := func(seen, keep map[string]bool, label string, series ...partial) {
+		for name := range seen {
+			if keep[name] {
+				continue
+			}
+			delete(seen, name)
+			for _, vec := range series {
+				vec.DeletePartialMatch(prometheus.Labels{label: name})
+			}
 		}
 	}
-	for env := range m.ladders {
-		if !keep(env) {
-			delete(m.ladders, env)
-		}
-	}
+	forget(m.seen.tasks, s.tasks, "task", m.runs, m.durations, m.attempted, m.succeeded, m.failing)
+	forget(m.seen.environments, s.environments, "env", m.skew, m.written, m.deleted, m.held, m.blocked)
+	forget(m.seen.channels, s.channels, "channel", m.told)
+	maps.DeleteFunc(m.data, func(env string, _ time.Time) bool { return !s.environments[env] })
+	// One that has no ladder any more is not looked at, and would stand still.
+	maps.DeleteFunc(m.ladders, func(env string, _ *manager.Rungs) bool { return !s.tasks[ladderPrefix+env] })
+	m.rehearse = slices.DeleteFunc(slices.Clone(m.rehearse), func(d manager.DrillState) bool { return !s.drills[d.Name] })
 	clear(m.due)
 	clear(m.turns)
 }
+
+// partial is a family of series.
+type partial interface{ DeletePartialMatch(prometheus.Labels) int }
 
 func one(b bool) float64 {
 	if b {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"log/slog"
+	"maps"
 	"slices"
 	"strings"
 	"sync"
@@ -39,8 +40,13 @@ type Watch struct {
 	ladders map[string]*manager.Rungs
 	since   map[string]time.Time // when a ladder was first seen
 	drills  []manager.DrillState
-	telling map[string]time.Time // events by their ids, since when
+	telling map[string]bool // events by their ids
 	told    []notify.Event
+	got     []delivery
+	scope   *Scope // nil for all
+	// dropped are subjects that a configuration before spoke of, and this one does
+	// not: the store is not yet told.
+	dropped map[string]bool
 	// tracker is what was last known; nobody changes what it points to. Alone says
 	// that it is this daemon's own since it last agreed with the store.
 	tracker *notify.Tracker
@@ -52,6 +58,10 @@ type Watch struct {
 
 const (
 	sharedAlarms = "notifications"
+	subjectStore = "store"
+	// unwatched is how long an alarm goes on that this daemon knows nothing about:
+	// another one may, by its own configuration.
+	unwatched = envdb.Week
 	// orphaned is how old an event is that nobody has told, because the daemon
 	// that was to tell it died.
 	orphaned = 10 * time.Minute
@@ -61,7 +71,7 @@ const (
 
 // subjectOf is what people call a task: the ladder takes backups.
 func subjectOf(task string) string {
-	if env, found := strings.CutPrefix(task, "ladder/"); found {
+	if env, found := strings.CutPrefix(task, ladderPrefix); found {
 		return "backup/" + env
 	}
 	return task
@@ -84,6 +94,26 @@ func (w *Watch) environmentOf(task string) string {
 	return ""
 }
 
+// Keep has the watch look after what a configuration speaks of, and nothing else.
+func (w *Watch) Keep(s *Scope) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if w.dropped == nil {
+		w.dropped = map[string]bool{}
+	}
+	if w.scope != nil {
+		for subject := range w.scope.subjects {
+			w.dropped[subject] = true
+		}
+	}
+	maps.DeleteFunc(w.dropped, func(subject string, _ bool) bool { return s.subjects[subject] })
+	w.scope = s
+	w.seen = slices.DeleteFunc(w.seen, func(o notify.Observation) bool { return !s.subjects[o.Subject] })
+	maps.DeleteFunc(w.ladders, func(env string, _ *manager.Rungs) bool { return !s.tasks[ladderPrefix+env] })
+	maps.DeleteFunc(w.since, func(env string, _ time.Time) bool { return !s.tasks[ladderPrefix+env] })
+	w.drills = slices.DeleteFunc(slices.Clone(w.drills), func(d manager.DrillState) bool { return !s.drills[d.Name] })
+}
+
 // SeeDrills takes in how the drills of the configuration stand.
 func (w *Watch) SeeDrills(states []manager.DrillState) {
 	w.mu.Lock()
@@ -99,7 +129,7 @@ func isChore(task string) bool {
 
 func patienceOf(task string) notify.Patience {
 	switch {
-	case strings.HasPrefix(task, "ladder/"):
+	case strings.HasPrefix(task, ladderPrefix):
 		return notify.LadderPatience
 	case isChore(task):
 		return notify.Patience{Failures: 5, For: time.Hour}
@@ -184,6 +214,9 @@ func (w *Watch) Ended(task string, _ Look, _ time.Duration, err error) {
 func (w *Watch) note(o notify.Observation) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
+	if w.scope != nil && !w.scope.subjects[o.Subject] {
+		return // it was begun by a configuration that is no longer in force
+	}
 	for i := len(w.seen) - 1; i >= 0 && o.OK; i-- {
 		last := &w.seen[i]
 		if last.Subject != o.Subject {
@@ -205,6 +238,9 @@ func (w *Watch) note(o notify.Observation) {
 func (w *Watch) SeeLadder(r *manager.Rungs) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
+	if w.scope != nil && !w.scope.tasks[ladderPrefix+r.Environment] {
+		return
+	}
 	if w.ladders == nil {
 		w.ladders, w.since = map[string]*manager.Rungs{}, map[string]time.Time{}
 	}
@@ -219,6 +255,20 @@ func (w *Watch) Done(e notify.Event) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	w.told = append(w.told, e)
+}
+
+// delivery is that somebody was told an event, who is not the only one.
+type delivery struct {
+	event   notify.Event
+	channel string
+}
+
+// Got takes in that an event was told to one of those who want it: while the
+// others do not answer, no other daemon tells this one again.
+func (w *Watch) Got(e notify.Event, channel string) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.got = append(w.got, delivery{e, channel})
 }
 
 // Failing returns what fails in an environment, as was known last.

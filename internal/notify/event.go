@@ -80,6 +80,9 @@ type Event struct {
 	Project string `json:"project,omitempty"`
 	Sender  string `json:"sender,omitempty"`
 	Dropped int    `json:"dropped,omitempty"`
+
+	// Had are the channels which have it already, while others do not.
+	Had []string `json:"had,omitempty"`
 }
 
 // ID is the event's own. It is the same wherever and how often it is sent, so

@@ -26,6 +26,9 @@ func (t *Tracker) Merge(other *Tracker, since time.Time) {
 		known[e.ID()] = true
 	}
 	for _, e := range other.state.Untold {
+		for _, channel := range e.Had {
+			t.ToldBy(e, channel)
+		}
 		if !known[e.ID()] && !e.At.Before(since) {
 			t.state.Untold = append(t.state.Untold, e)
 		}

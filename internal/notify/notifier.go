@@ -121,6 +121,36 @@ func (n *Notifier) Run(ctx context.Context) {
 	running.Wait()
 }
 
+// Inherit takes over what another notifier had not delivered when its Run
+// returned. What is for a channel that there is no more, or that does not want it
+// any more, is given up.
+func (n *Notifier) Inherit(other *Notifier) {
+	for _, was := range other.senders {
+		was.mu.Lock()
+		left := was.left
+		was.left = nil
+		was.mu.Unlock()
+		heir := n.sender(was.route.Name)
+		for _, i := range left {
+			if heir == nil || !heir.route.wants(i) {
+				i.gone()
+				continue
+			}
+			heir.push(i)
+		}
+	}
+}
+
+// sender returns the sender of a channel, or nil.
+func (n *Notifier) sender(name string) *sender {
+	for _, s := range n.senders {
+		if s.route.Name == name {
+			return s
+		}
+	}
+	return nil
+}
+
 // Status is how a channel is doing.
 type Status struct {
 	Name   string `json:"name"`

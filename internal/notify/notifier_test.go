@@ -549,3 +549,37 @@ func TestNotifierUnderPressure(t *testing.T) {
 		working.Wait()
 	}
 }
+
+// What a notifier did not deliver is delivered by the one that inherits it, if
+// that has such a channel and it still wants it.
+func TestInherit(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		done := map[string]int{}
+		note := func(e notify.Event) { done[e.Subject]++ }
+		was := notify.New(notify.Config{Done: note, Routes: []notify.Route{
+			{Name: "chat", Channel: &ear{send: down}, Kinds: everything}, {Name: "pager", Channel: &ear{send: down}, Kinds: everything}, {Name: "mail", Channel: &ear{send: down}, Kinds: everything},
+		}})
+		ctx, stop := context.WithCancel(t.Context())
+		stop()
+		was.Notify(about("a"), about("b"))
+		was.Run(ctx)
+		if len(done) != 0 {
+			t.Fatalf("nothing was delivered, and %v are done", done)
+		}
+		chat, mail := &ear{}, &ear{}
+		running(t, notify.Config{Routes: []notify.Route{{Name: "chat", Channel: chat, Kinds: everything}, {Name: "mail", Channel: mail, Kinds: []notify.Kind{notify.KindDigest}}}}, func(n *notify.Notifier) {
+			n.Inherit(was)
+			n.Inherit(was) // there is nothing left
+		})
+		if got := strings.Join(chat.subjects(), " "); got != "a b" {
+			t.Errorf("the heir told %q", got)
+		}
+		if got := mail.subjects(); len(got) != 0 {
+			t.Errorf("who does not want it any more was told %q", got)
+		}
+		if done["a"] != 1 || done["b"] != 1 {
+			t.Errorf("done: %v", done)
+		}
+	})
+}

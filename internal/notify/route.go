@@ -43,6 +43,13 @@ func (r Route) WantsPing(p Ping) bool {
 	return pings && matchesAny(r.Environments, p.Environment) && matchesAny(r.Jobs, p.Job)
 }
 
+func (r Route) wants(i item) bool {
+	if i.ping != nil {
+		return r.WantsPing(*i.ping)
+	}
+	return r.Wants(i.event)
+}
+
 // matchesAny reports whether a name is one of those. None are all.
 func matchesAny(globs []string, name string) bool {
 	return len(globs) == 0 || slices.ContainsFunc(globs, func(glob string) bool {

@@ -31,6 +31,7 @@ type sender struct {
 	state Status
 	// untold counts what was dropped since something got through.
 	untold int
+	left   []item // not delivered before the end
 }
 
 func newSender(r Route, most int, log *slog.Logger) *sender {
@@ -181,9 +182,12 @@ func (s *sender) giveUp(i item, why string) {
 	i.gone()
 }
 
-// leave is giveUp for what another daemon, or this one after a restart, is to
-// tell.
+// leave is giveUp for what whoever inherits it is to tell, another daemon, or
+// this one after a restart.
 func (s *sender) leave(i item) {
+	s.mu.Lock()
+	s.left = append(s.left, i)
+	s.mu.Unlock()
 	s.log.Warn("a notification was not delivered before the end", "kind", i.kind(), "subject", i.subject())
 }
 

@@ -2,6 +2,7 @@ package notify
 
 import (
 	"math"
+	"slices"
 	"strings"
 	"time"
 
@@ -264,6 +265,16 @@ func (t *Tracker) Told(e Event) {
 	}
 }
 
+// ToldBy notes that an event which is still untold has reached one channel.
+func (t *Tracker) ToldBy(e Event, channel string) {
+	for i := range t.state.Untold {
+		if other := &t.state.Untold[i]; other.ID() == e.ID() && !slices.Contains(other.Had, channel) {
+			other.Had = append(slices.Clone(other.Had), channel)
+			t.state.Version++
+		}
+	}
+}
+
 // Failing returns the subjects of an environment of which people have been told
 // that they fail, are stale or miss an objective, in alphabetical order.
 func (t *Tracker) Failing(environment string) []string {
@@ -277,20 +288,32 @@ func (t *Tracker) Failing(environment string) []string {
 }
 
 // Forget drops what is known of subjects that are gone, such as those of a
-// configuration that changed. Nothing is told of them.
-func (t *Tracker) Forget(gone func(subject string) bool) {
-	defer t.state.begin(t.state.Latest)()
+// configuration that changed, and returns what people are to be told: that an
+// alarm is over of which nothing is left. Gone is asked with the moment at which
+// the subject was last seen to fail.
+func (t *Tracker) Forget(now time.Time, gone func(subject string, seen time.Time) bool) []Event {
+	defer t.state.begin(now)()
+	var events []Event
 	for _, key := range sortedKeys(t.state.Spells) {
-		if gone(t.state.Spells[key].Subject) {
-			t.forget(key)
+		s := t.state.Spells[key]
+		if !gone(s.Subject, s.Seen) {
+			continue
+		}
+		a := t.state.Alarms[s.Alarm]
+		t.forget(key)
+		if a != nil && t.state.Alarms[s.Alarm] == nil {
+			e := a.event(now, phrases[a.Kind].over, a.Subject+" is no longer looked after", []*spell{s})
+			e.Text, e.Next = "It is not in the configuration any more, which ends the alarm.", ""
+			events = append(events, e)
 		}
 	}
-	for subject := range t.state.Warned {
-		if gone(subject) {
+	for subject, w := range t.state.Warned {
+		if gone(subject, w.At) {
 			delete(t.state.Warned, subject)
 			t.state.changed = true
 		}
 	}
+	return t.tell(events...)
 }
 
 // forget drops a spell, and its alarm if it was the last one of it.

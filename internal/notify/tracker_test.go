@@ -498,11 +498,16 @@ func TestForget(t *testing.T) {
 	b.Reason = a.Reason
 	tracker.Observe(start, a)
 	tracker.Observe(start, b)
-	tracker.Forget(func(subject string) bool { return subject == "backup/a" })
+	if told := tracker.Forget(start, func(subject string, _ time.Time) bool { return subject == "backup/a" }); len(told) != 0 {
+		t.Errorf("while something is left of an alarm, %v is told", told)
+	}
 	if got := tracker.Failing("prod"); len(got) != 1 || got[0] != "backup/b" {
 		t.Errorf("failing: %v", got)
 	}
-	tracker.Forget(func(string) bool { return true })
+	told := tracker.Forget(start.Add(time.Hour), func(_ string, seen time.Time) bool { return seen.Equal(start) })
+	if len(told) != 1 || told[0].Kind != notify.KindRecovered || told[0].Title != "prod: unreachable is no longer looked after" {
+		t.Errorf("of an alarm of which nothing is left %v is told", told)
+	}
 	if events := tracker.Tick(start.Add(2 * envdb.Day)); len(events) != 0 {
 		t.Errorf("what is forgotten makes %v", events)
 	}
@@ -587,7 +592,7 @@ func TestRestoreTakesWhatCannotBe(t *testing.T) {
 			tracker.Stale(now, "a", "prod", start, time.Hour)
 			tracker.Warn(now, "clock", "", "ahead", "")
 		}
-		tracker.Forget(func(string) bool { return true })
+		tracker.Forget(start, func(string, time.Time) bool { return true })
 	})
 	if damage < 100 {
 		t.Errorf("only %d damages were tried", damage)
