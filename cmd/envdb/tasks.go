@@ -151,11 +151,14 @@ func (s *service) expire(ctx context.Context, m *manager.Manager, env string) er
 
 // reap marks the runs of daemons that died, and counts leases and daemons.
 func (s *service) reap(ctx context.Context, now *session) error {
-	gone, err := now.ledger.Reap(ctx)
-	for _, run := range gone {
+	reaped, err := now.ledger.Reap(ctx)
+	if reaped == nil {
+		return err
+	}
+	for _, run := range reaped.Gone {
 		s.log.Warn("a run is gone and was marked interrupted", "run", run.Run, "operation", run.Operation, "host", run.Host)
 	}
-	leases, daemons, counted := now.manager.Presence(ctx)
+	leases, daemons, counted := now.manager.Presence(ctx, reaped.Leases)
 	if counted == nil {
 		s.metrics.SeeLeases(leases, daemons)
 	}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"slices"
 	"sync"
 	"time"
@@ -144,6 +145,10 @@ func (l *Ledger) tryAcquire(ctx context.Context, env string, h Holder, exclusive
 		return nil, nil, nil
 	}
 	for _, other := range state.holders() {
+		if l.letGo.has(other.ID) {
+			state.without(other.ID)
+			continue
+		}
 		if l.lifeOf(other) != dead {
 			continue
 		}
@@ -165,11 +170,15 @@ func (l *Ledger) tryAcquire(ctx context.Context, env string, h Holder, exclusive
 }
 
 // abandon takes back a claim that may have been written though its Put failed.
-// What it cannot take back dies of its missing beat.
+// What it cannot take back dies of its missing beat, and is in nobody's way in
+// this process.
 func (l *Ledger) abandon(ctx context.Context, env string, h Holder) {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 2*time.Second)
 	defer cancel()
-	_ = l.removeHolder(ctx, env, h.ID)
+	l.letGo.add(h.ID)
+	if l.removeHolder(ctx, env, h.ID) == nil {
+		l.letGo.forget(h.ID)
+	}
 }
 
 var errNothingToChange = errors.New("nothing to change")
@@ -236,7 +245,7 @@ func (l *Lease) lost(s *leaseState) error {
 
 // Release gives the environment back and stops the beats. It is idempotent, and
 // works under a context that has ended. If the store cannot be written, the
-// lease ends by itself after a TTL.
+// lease ends by itself after a TTL; this process takes it for free at once.
 func (l *Lease) Release(ctx context.Context) error {
 	l.releasing.Lock()
 	defer l.releasing.Unlock()
@@ -251,10 +260,43 @@ func (l *Lease) Release(ctx context.Context) error {
 	l.keeper.end()
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 10*time.Second)
 	defer cancel()
+	l.ledger.letGo.add(l.holder.ID)
 	if err := l.ledger.removeHolder(ctx, l.env, l.holder.ID); err != nil {
 		return fmt.Errorf("release the lease of %s, which now ends by itself in %s: %w", l.env, TTL, err)
 	}
+	l.ledger.letGo.forget(l.holder.ID)
 	return nil
+}
+
+// letGo are holders of this process that have given their leases back, which
+// their store does not know: they are in nobody's way.
+type letGo struct {
+	mu    sync.Mutex
+	since map[string]time.Time // by the holder's id
+}
+
+// add notes a holder, and forgets those that are dead by now for everybody.
+func (l *letGo) add(id string) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.since == nil {
+		l.since = map[string]time.Time{}
+	}
+	maps.DeleteFunc(l.since, func(_ string, since time.Time) bool { return time.Since(since) > 2*TTL })
+	l.since[id] = time.Now()
+}
+
+func (l *letGo) forget(id string) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	delete(l.since, id)
+}
+
+func (l *letGo) has(id string) bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	_, known := l.since[id]
+	return known
 }
 
 // Watch takes note of the signs of life of those who hold a lease. A holder on

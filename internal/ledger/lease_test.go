@@ -544,3 +544,47 @@ func TestMirrorDoesNotGiveWay(t *testing.T) {
 		}
 	})
 }
+
+// A lease that could not be given back, because the store did not answer at that
+// moment, is not in the way of the daemon that had it: its ladder goes on as soon
+// as the store does, and its next reaping clears it away.
+func TestLeaseThatCouldNotBeGivenBack(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		st := &memory{}
+		l := on("east", st)
+		for _, env := range []string{"prod", "qa"} {
+			lease, err := l.Exclude(t.Context(), env, claim("before"))
+			if err != nil {
+				t.Fatal(err)
+			}
+			st.setFault(down)
+			if err := lease.Release(t.Context()); !errors.Is(err, envdb.ErrUnreachable) {
+				t.Fatalf("released: %v", err)
+			}
+			st.setFault(nil)
+		}
+		if got := held(t, st, "prod"); got != "before" {
+			t.Fatalf("prod is held by %q", got)
+		}
+		began := time.Now()
+		again, err := l.Exclude(t.Context(), "prod", claim("again"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if took := time.Since(began); took > time.Second {
+			t.Errorf("it had to wait for itself for %s", took)
+		}
+		if len(again.TakenOver()) != 0 {
+			t.Errorf("it took over %v, which had ended well", again.TakenOver())
+		}
+		release(t, again)
+		reaped, err := l.Reap(t.Context())
+		if err != nil || len(reaped.Gone) != 0 {
+			t.Errorf("reaped %+v, %v", reaped, err)
+		}
+		if got := held(t, st, "qa"); got != "" {
+			t.Errorf("qa is held by %q", got)
+		}
+	})
+}

@@ -55,6 +55,7 @@ type Ledger struct {
 	config  Config
 	seen    sightings
 	free    freeLeases
+	letGo   letGo
 	gone    goneDaemons
 }
 

@@ -107,24 +107,39 @@ func (l *Ledger) Leases(ctx context.Context) ([]LeaseLine, error) {
 	return held, nil
 }
 
-// Reap marks the runs of holders that are dead for certain as interrupted, and
-// returns their holders. Dead readers leave their leases; a dead writer stays in
-// its own until the next writer comes, who ends what its sessions still do on the
-// server. What cannot be done for one does not keep the others.
-func (l *Ledger) Reap(ctx context.Context) (gone []Holder, err error) {
+// Reaped is what Reap found.
+type Reaped struct {
+	// Leases are those that are held, as they were before.
+	Leases []LeaseLine
+	// Gone are the holders whose runs were marked.
+	Gone []Holder
+}
+
+// Reap marks the runs of holders that are dead for certain as interrupted. Dead
+// readers leave their leases; a dead writer stays in its own until the next
+// writer comes, who ends what its sessions still do on the server. What cannot be
+// done for one does not keep the others.
+func (l *Ledger) Reap(ctx context.Context) (*Reaped, error) {
 	leases, err := l.Leases(ctx)
 	if err != nil {
 		return nil, err
 	}
 	var errs []error
+	reaped := &Reaped{Leases: leases}
 	for _, lease := range leases {
 		for _, h := range lease.Holders {
+			if l.letGo.has(h.ID) {
+				if err := l.removeHolder(ctx, lease.Environment, h.ID); err != nil {
+					errs = append(errs, fmt.Errorf("release the lease of %s: %w", lease.Environment, err))
+				}
+				continue
+			}
 			if h.Life != dead.String() {
 				continue
 			}
 			marked, err := l.markDead(ctx, h.Holder)
 			if marked {
-				gone = append(gone, h.Holder)
+				reaped.Gone = append(reaped.Gone, h.Holder)
 			}
 			if err == nil {
 				err = l.removeDeadReader(ctx, lease.Environment, h.ID)
@@ -137,7 +152,7 @@ func (l *Ledger) Reap(ctx context.Context) (gone []Holder, err error) {
 			break
 		}
 	}
-	return gone, errors.Join(errs...)
+	return reaped, errors.Join(errs...)
 }
 
 // markDead marks a dead holder's run, and reports whether it was not before.

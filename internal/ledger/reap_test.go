@@ -153,12 +153,14 @@ func held(t *testing.T, st envdb.Store, env string) string {
 // marked.
 func reapAsTheDaemonDoes(t *testing.T, ctx context.Context, l *ledger.Ledger, marked func(ledger.Holder)) {
 	for {
-		gone, err := l.Reap(ctx)
-		if err != nil && ctx.Err() == nil {
+		reaped, err := l.Reap(ctx)
+		switch {
+		case err != nil && ctx.Err() == nil:
 			t.Errorf("reap: %v", err)
-		}
-		for _, h := range gone {
-			marked(h)
+		case reaped != nil:
+			for _, h := range reaped.Gone {
+				marked(h)
+			}
 		}
 		select {
 		case <-ctx.Done():
@@ -429,11 +431,15 @@ func (s *scene) check(t *testing.T) {
 
 // reapAll looks twice, a TTL apart, as a daemon does that has just begun.
 func reapAll(ctx context.Context, l *ledger.Ledger) ([]ledger.Holder, error) {
-	if gone, err := l.Reap(ctx); err != nil {
-		return gone, err
+	if _, err := l.Reap(ctx); err != nil {
+		return nil, err
 	}
 	time.Sleep(ledger.TTL)
-	return l.Reap(ctx)
+	reaped, err := l.Reap(ctx)
+	if reaped == nil {
+		return nil, err
+	}
+	return reaped.Gone, err
 }
 
 func TestReap(t *testing.T) {
@@ -538,9 +544,9 @@ func TestReapOfAStoreThatIsReadOnly(t *testing.T) {
 		}
 		s.st.setFault(readOnly)
 		time.Sleep(ledger.TTL)
-		gone, err := west.Reap(t.Context())
-		if len(gone) != 0 || !errors.Is(err, envdb.ErrPreflight) {
-			t.Errorf("it says that it marked %v, %v, want that it could not", gone, err)
+		reaped, err := west.Reap(t.Context())
+		if len(reaped.Gone) != 0 || !errors.Is(err, envdb.ErrPreflight) {
+			t.Errorf("it says that it marked %v, %v, want that it could not", reaped.Gone, err)
 		}
 		for _, w := range []*worker{s.writer, s.first, s.second} {
 			if got := records(s.st, w.id); got != "running" || !strings.Contains(err.Error(), w.id) {

@@ -92,13 +92,9 @@ func (m *Manager) Follow(ctx context.Context, id string, each func(*RunReport) e
 }
 
 // Presence counts the holders of leases, and the daemons, by their life.
-func (m *Manager) Presence(ctx context.Context) (holders, daemons map[string]int, err error) {
+func (m *Manager) Presence(ctx context.Context, leases []ledger.LeaseLine) (holders, daemons map[string]int, err error) {
 	holders = map[string]int{"alive": 0, "dead": 0, "in doubt": 0}
 	daemons = map[string]int{"alive": 0, "dead": 0}
-	leases, err := m.ledger.Leases(ctx)
-	if err != nil {
-		return nil, nil, err
-	}
 	for _, lease := range leases {
 		for _, h := range lease.Holders {
 			holders[h.Life]++
