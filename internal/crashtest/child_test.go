@@ -20,7 +20,7 @@ import (
 )
 
 // patience is how long anything here may take.
-const patience = 60 * time.Second
+const patience = 2 * time.Minute
 
 // child is a command that runs.
 type child struct {

@@ -128,7 +128,7 @@ func TestDaemonReadsItsConfigurationAgain(t *testing.T) {
 		t.Fatalf("there are %d backups without a ladder", n)
 	}
 
-	s.entrust(t, duties{ladder: "[3s, 1d]"})
+	s.entrust(t, duties{ladder: "[10s, 1d]"})
 	k.signal(syscall.SIGHUP)
 	k.logs(`msg="the configuration was read again"`)
 	s.another(t, envdb.OpBackup, "prod")
@@ -181,7 +181,7 @@ func TestDaemonDrains(t *testing.T) {
 	} {
 		// Each has a scene of its own: what stood at a gate took long, and the ladder
 		// would be suspended for the next.
-		s := newPost(t, plan{}, duties{ladder: "[3s, 1d]"})
+		s := newPost(t, plan{}, duties{ladder: "[10s, 1d]"})
 		s.releaseGate().shut(t)
 		k := s.keep(t, c.args...)
 		id := s.prod.standsIn(t)

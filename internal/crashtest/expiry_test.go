@@ -142,6 +142,7 @@ func TestDaemonIsKilledInAnExpiry(t *testing.T) {
 	}
 	manifests := slices.DeleteFunc(f.keys(t, project+"/backups/prod/"), func(key string) bool { return !strings.HasSuffix(key, "/manifest") })
 	if len(manifests) != len(rest()) {
-		t.Errorf("there are the manifests %q, and the backups %v", manifests, rest())
+		t.Errorf("there are the manifests %q, and the backups %v; the marks are %q, the list says %+v, and there were %v",
+			manifests, rest(), f.keys(t, project+"/marks/prod/"), f.restorePoints(t, "prod"), slices.Sorted(maps.Keys(ever)))
 	}
 }

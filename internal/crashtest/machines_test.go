@@ -18,7 +18,7 @@ import (
 const within = time.Minute
 
 // Of three daemons on three machines one is killed and one is cut off from the
-// store, each in the middle of a backup. The one that is cut off stops by itself
+// store, each in the middle of a backup, which a person follows elsewhere. The one that is cut off stops by itself
 // before anyone else may begin. The third takes over from both within a minute,
 // and when the store can be reached again, the second carries on.
 func TestDaemonsOfOtherMachinesAreLost(t *testing.T) {
@@ -41,6 +41,12 @@ func TestDaemonsOfOtherMachinesAreLost(t *testing.T) {
 	lost := map[*database]string{ofLeft: ofLeft.standsIn(t), ofRight: ofRight.standsIn(t)}
 	heir := spare.keep(t)
 	eventually(t, "the third daemon has looked", func() bool { return heir.metric("loop_last_pass_timestamp_seconds") > 0 })
+	watching := spare.start(t, "runs", "show", lost[ofRight], "--follow")
+	if !watching.until("the run of another machine to be shown", func() bool {
+		return strings.Contains(watching.out.String(), "backup of "+ofRight.env) && strings.Contains(watching.out.String(), "copy …")
+	}) {
+		t.Fatalf("a run that goes on is not followed:\n%s", watching.said())
+	}
 	killedPlace, cutPlace, heirPlace := killed.processes(), cut.processes(), heir.processes()
 
 	began := time.Now()
@@ -85,6 +91,9 @@ func TestDaemonsOfOtherMachinesAreLost(t *testing.T) {
 	cut.lives("healed", http.StatusOK)
 	cut.signal(syscall.SIGTERM)
 	cut.ends(0)
+	if said := watching.ends(1).said(); !strings.Contains(said, " after ") || !strings.Contains(said, "could not be renewed") && !strings.Contains(said, "took over") {
+		t.Errorf("who followed the run from another machine reads:\n%s", said)
+	}
 
 	if run, err := f.ledger.Run(t.Context(), lost[ofRight]); err != nil || run.Outcome != ledger.Failed || !strings.Contains(run.Error, "could not be renewed") {
 		t.Errorf("the run of the daemon that was cut off: %+v, %v", run, err)

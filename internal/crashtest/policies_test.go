@@ -16,15 +16,15 @@ import (
 // keeps stays. The doctor says that they differ, until they do not.
 func TestDaemonsWithDifferentConfigurations(t *testing.T) {
 	t.Parallel()
-	s := newPost(t, plan{}, duties{ladder: "[2s, 1d], keep: {2s: 2}", sweeps: "1s"})
+	s := newPost(t, plan{}, duties{ladder: "[6s, 1d], keep: {6s: 2}", sweeps: "1s"})
 	short, err := os.ReadFile(filepath.Join(s.dir, "envdb.yaml"))
 	if err != nil {
 		t.Fatal(err)
 	}
-	long := strings.Replace(string(short), "[2s, 1d], keep: {2s: 2}", "[2s, 4s, 1d], keep: {2s: 1, 4s: 20}", 1)
+	long := strings.Replace(string(short), "[6s, 1d], keep: {6s: 2}", "[6s, 12s, 1d], keep: {6s: 1, 12s: 20}", 1)
 	write(t, s.dir, "other.yaml", long)
-	keeping := []schedule.Keep{{Rungs: map[time.Duration]int{2 * time.Second: 2}}, {Rungs: map[time.Duration]int{2 * time.Second: 1, 4 * time.Second: 20}}}
-	ladders := []schedule.Ladder{{2 * time.Second, envdb.Day}, {2 * time.Second, 4 * time.Second, envdb.Day}}
+	keeping := []schedule.Keep{{Rungs: map[time.Duration]int{6 * time.Second: 2}}, {Rungs: map[time.Duration]int{6 * time.Second: 1, 12 * time.Second: 20}}}
+	ladders := []schedule.Ladder{{6 * time.Second, envdb.Day}, {6 * time.Second, 12 * time.Second, envdb.Day}}
 	one, other := s.keep(t), s.keep(t, "--config", "other.yaml")
 
 	ever := map[envdb.BackupID]restorePoint{}

@@ -39,7 +39,7 @@ func (k *keeper) idles() {
 func TestDaemonLivesThroughTrouble(t *testing.T) {
 	t.Parallel()
 	source := pgtest.StartOwn(t, pgtest.Options{})
-	s := newPost(t, plan{source: source}, duties{ladder: "[3s, 1d]"})
+	s := newPost(t, plan{source: source}, duties{ladder: "[10s, 1d]"})
 	backups := func() []ledger.Run { return s.history(t, envdb.OpBackup, "prod") }
 	k := s.keep(t)
 	s.another(t, envdb.OpBackup, "prod")
@@ -66,7 +66,7 @@ func TestDaemonLivesThroughTrouble(t *testing.T) {
 	long := s.prod.standsIn(t)
 	before := len(backups())
 	began := backups()[before-1].Started
-	eventually(t, "two more slots have begun", func() bool { return time.Since(began) > 7*time.Second })
+	eventually(t, "two more slots have begun", func() bool { return time.Since(began) > 21*time.Second })
 	if runs := backups(); len(runs) != before || runs[before-1].ID != long || s.prod.atGate(t) != long {
 		t.Errorf("beside run %s there are %+v", long, runs)
 	}
@@ -93,7 +93,7 @@ func TestDaemonLivesThroughTrouble(t *testing.T) {
 // so, and goes on when there is room.
 func TestDaemonOfAFullStore(t *testing.T) {
 	t.Parallel()
-	f := newFleet(t, pgtest.Start(t), "backup: {ladder: [5s, 1d], max_duty: 100%}", "housekeeping: 1h", "prod")
+	f := newFleet(t, pgtest.Start(t), "backup: {ladder: [10s, 1d], max_duty: 100%}", "housekeeping: 1h", "prod")
 	m := f.machine(t, "one")
 	k := m.scene.keep(t)
 	f.another(t, envdb.OpBackup, "prod")

@@ -57,8 +57,8 @@ type Config struct {
 	// that of a configuration that changed, or nil. It says itself what is wrong
 	// with one that cannot be used.
 	Reload func(context.Context) *Work
-	// Alive is called whenever the loop has shown that it lives: after each look,
-	// and at least every few seconds while it sleeps. It feeds a watchdog, and is
+	// Alive is called when the loop has shown that it lives: after looks, though at
+	// most once a second, and at least every few seconds while it sleeps. It feeds a watchdog, and is
 	// called from several goroutines.
 	Alive    func()
 	Observer Observer
@@ -81,6 +81,7 @@ type Loop struct {
 	runs    int // at once
 	timeout time.Duration
 	looked  time.Time // when the last look ended
+	shown   time.Time // that the loop lives
 	passed  time.Time // when the last pass ended
 	lasted  time.Duration
 	done    sync.WaitGroup // of the flights
@@ -129,7 +130,7 @@ func (l *Loop) Run(drain, cut context.Context) error {
 	for drain.Err() == nil {
 		l.reload(drain)
 		l.Pass(drain, runs)
-		l.config.Alive()
+		l.alive()
 		l.sleep(drain)
 	}
 	return l.drain(cut)
@@ -226,13 +227,27 @@ func (l *Loop) look(loop context.Context, t *track) {
 	if loop.Err() == nil || err == nil {
 		l.config.Observer.Looked(t.name, look, err)
 	}
-	l.config.Alive() // a pass over a store that hangs is long
+	l.alive() // a pass over a store that hangs is long
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.looked = time.Now()
 	t.looked(look, err)
 	if err != nil && t.lookFailures == 1 {
 		l.config.Log.Warn("could not look what is due", "task", t.name, "reason", err)
+	}
+}
+
+// alive shows that the loop lives, but not a hundred times in a pass.
+func (l *Loop) alive() {
+	l.mu.Lock()
+	now := time.Now()
+	shown := now.Sub(l.shown) < time.Second && !now.Before(l.shown)
+	if !shown {
+		l.shown = now
+	}
+	l.mu.Unlock()
+	if !shown {
+		l.config.Alive()
 	}
 }
 
@@ -289,7 +304,7 @@ func (l *Loop) sleep(drain context.Context) {
 	for {
 		select {
 		case <-beat.C:
-			l.config.Alive()
+			l.alive()
 			continue
 		case <-drain.Done():
 		case <-l.kicked:

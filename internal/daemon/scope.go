@@ -15,6 +15,7 @@ func NewScope(tasks []Task, environments, drills, channels []string) *Scope {
 	for _, t := range tasks {
 		s.tasks[t.Name()] = true
 		s.subjects[subjectOf(t.Name())] = true
+		s.subjects[lookSubject(t.Name())] = true
 	}
 	for _, d := range drills {
 		s.subjects[string(envdb.OpDrill)+"/"+d] = true

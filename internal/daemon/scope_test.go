@@ -144,6 +144,35 @@ func TestAlarmOfWhatIsGone(t *testing.T) {
 	})
 }
 
+// A store that answers what cannot be understood, such as half of a listing, is
+// an alarm too: nobody knows what is due, and nothing fails that was never begun.
+func TestStoreThatListsHalf(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		p := newPerson()
+		began := time.Now()
+		half := lookFunc{&job{name: "ladder/prod", every: time.Hour}, func(context.Context) error {
+			if ago := time.Since(began); ago > 2*time.Hour && ago < 2*time.Hour+5*time.Minute || ago > 4*time.Hour && ago < 10*time.Hour {
+				return envdb.Fail(envdb.ErrVerification, "the listing breaks off").WithNext("envdb doctor")
+			}
+			return nil
+		}}
+		w := watchOf(&board{}, p)
+		tasks := []daemon.Task{half, &daemon.Chore{Job: "watch", Every: 30 * time.Second, Quick: true, Do: w.Pass}}
+		w.Keep(daemon.NewScope(tasks, []string{"prod"}, nil, nil))
+		if err := runFor(t, 12*time.Hour, daemon.Config{Work: daemon.Work{Tasks: tasks}, Observer: w}); err != nil {
+			t.Fatal(err)
+		}
+		p.check(t, "failing looking at backup/prod", "recovered looking at backup/prod")
+		if e := p.events[0]; !strings.Contains(e.Text, "the listing breaks off") || e.Next != "envdb doctor" || e.Environment != "prod" {
+			t.Errorf("the alarm is %+v", e)
+		}
+		if n := len(half.job.times()); n < 7 {
+			t.Errorf("%d slots were done, want those of the hours in which the store was whole", n)
+		}
+	})
+}
+
 // A daemon does not end the alarms of another one that has another configuration;
 // what nobody has looked after for a week ends.
 func TestAlarmOfAnotherConfiguration(t *testing.T) {

@@ -44,6 +44,8 @@ type Watch struct {
 	told    []notify.Event
 	got     []delivery
 	scope   *Scope // nil for all
+	// blind says of tasks that were looked at whether the last look failed.
+	blind map[string]bool
 	// dropped are subjects that a configuration before spoke of, and this one does
 	// not: the store is not yet told.
 	dropped map[string]bool
@@ -108,6 +110,7 @@ func (w *Watch) Keep(s *Scope) {
 	}
 	maps.DeleteFunc(w.dropped, func(subject string, _ bool) bool { return s.subjects[subject] })
 	w.scope = s
+	maps.DeleteFunc(w.blind, func(task string, _ bool) bool { return !s.tasks[task] })
 	w.seen = slices.DeleteFunc(w.seen, func(o notify.Observation) bool { return !s.subjects[o.Subject] })
 	maps.DeleteFunc(w.ladders, func(env string, _ *manager.Rungs) bool { return !s.tasks[ladderPrefix+env] })
 	maps.DeleteFunc(w.since, func(env string, _ time.Time) bool { return !s.tasks[ladderPrefix+env] })
@@ -137,16 +140,45 @@ func patienceOf(task string) notify.Patience {
 	return notify.Patience{}
 }
 
-// storePatience lets a store start again.
-var storePatience = notify.Patience{Failures: 1000, For: 5 * time.Minute}
+// storePatience lets a store start again, and lookPatient one that is mended.
+var (
+	storePatience = notify.Patience{Failures: 1000, For: 5 * time.Minute}
+	lookPatient   = notify.Patience{Failures: 1000, For: 10 * time.Minute}
+)
 
 // Looked implements Observer. Whoever looks reads the store and nothing else, but
-// for chores, which look at the clock.
+// for chores, which look at the clock. That the store does not answer is an alarm
+// of its own; one that answers what cannot be understood, half of a listing or
+// the format of a newer envdb, keeps what is due from being known, of which
+// nobody would hear otherwise.
 func (w *Watch) Looked(task string, _ Look, err error) {
-	if !isChore(task) && isSilence(err) {
+	switch {
+	case isChore(task):
+		return
+	case isSilence(err):
 		w.troubled(err)
+		return
 	}
+	w.mu.Lock()
+	was, known := w.blind[task]
+	if w.blind == nil {
+		w.blind = map[string]bool{}
+	}
+	w.blind[task] = err != nil
+	w.mu.Unlock()
+	if err == nil && known && !was {
+		return
+	}
+	o := notify.Observation{Subject: lookSubject(task), Environment: w.environmentOf(task), OK: err == nil, At: time.Now(), Patience: lookPatient}
+	if err != nil {
+		o.Text = "It is not known what is due: " + err.Error()
+		_, o.Next = envdb.Advice(err)
+	}
+	w.note(o)
 }
+
+// lookSubject is what an alarm is about while nobody knows what is due.
+func lookSubject(task string) string { return "looking at " + subjectOf(task) }
 
 // isSilence reports whether an error says that something does not answer.
 func isSilence(err error) bool {
