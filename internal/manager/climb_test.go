@@ -45,7 +45,7 @@ func (w *world) runsOf(op envdb.Operation) []ledger.Run {
 func TestUnchangedTickIsAMark(t *testing.T) {
 	t.Parallel()
 	s := pgtest.StartOwn(t, pgtest.Options{Settings: map[string]string{"autovacuum": "off"}})
-	prod := on(t, s, "prod", envdb.Production, "backup: {ladder: [4s, 1h], max_duty: 100%}").have(t, small("ann")...)
+	prod := on(t, s, "prod", envdb.Production, "backup: {ladder: [8s, 1h], max_duty: 100%}").have(t, small("ann")...)
 	w := newWorld(t, prod)
 
 	first := w.climb(w.Manager)
