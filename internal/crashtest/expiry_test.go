@@ -140,7 +140,10 @@ func TestDaemonIsKilledInAnExpiry(t *testing.T) {
 	if said := f.run(t, 0, "doctor").said(); strings.Contains(said, "doctor --clean") {
 		t.Errorf("something lies about:\n%s", said)
 	}
-	manifests := slices.DeleteFunc(f.keys(t, project+"/backups/prod/"), func(key string) bool { return !strings.HasSuffix(key, "/manifest") })
+	// Housekeeping beside a sweep may leave a void in the place of what is deleted.
+	manifests := slices.DeleteFunc(f.keys(t, project+"/backups/prod/"), func(key string) bool {
+		return !strings.HasSuffix(key, "/manifest") || f.content(t, key) == "envdbvd1"
+	})
 	if len(manifests) != len(rest()) {
 		t.Errorf("there are the manifests %q, and the backups %v; the marks are %q, the list says %+v, and there were %v",
 			manifests, rest(), f.keys(t, project+"/marks/prod/"), f.restorePoints(t, "prod"), slices.Sorted(maps.Keys(ever)))

@@ -2,7 +2,9 @@ package crashtest_test
 
 import (
 	"encoding/json"
+	"errors"
 	"fmt"
+	"io"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -219,6 +221,20 @@ func (s *scene) nothingLost(t *testing.T, env string, ladder schedule.Ladder, ke
 func (f *fleet) marked(t *testing.T, id string, o ledger.Outcome) bool {
 	t.Helper()
 	return slices.ContainsFunc(f.keys(t, project+"/runs/"+id[:8]+"/"+id+"."), func(key string) bool { return strings.HasSuffix(key, "."+string(o)) })
+}
+
+// content returns an object.
+func (f *fleet) content(t *testing.T, key string) string {
+	t.Helper()
+	body, _, err := f.objects.Get(t.Context(), key, envdb.Span{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	text, err := io.ReadAll(body)
+	if err = errors.Join(err, body.Close()); err != nil {
+		t.Fatal(err)
+	}
+	return string(text)
 }
 
 // keys lists the objects below a prefix.
