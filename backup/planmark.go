@@ -132,8 +132,9 @@ func (r *Repository) MarkCalendar(ctx context.Context, env, job, fingerprint str
 }
 
 // MarkTurn records the nominal time of the last success of a job that runs by
-// the calendar. Earlier ones are removed. A later one stays: whether that is of a
-// clock that was ahead, the reader judges.
+// the calendar. A later one stays: whether that is of a clock that was ahead, the
+// reader judges. Earlier ones go once they are a few hours old by the store's
+// clock: this machine's may be the one that is ahead.
 func (r *Repository) MarkTurn(ctx context.Context, env, job string, nominal time.Time) error {
 	escaped, err := escapeJob(job)
 	if err != nil {
@@ -143,13 +144,35 @@ func (r *Repository) MarkTurn(ctx context.Context, env, job string, nominal time
 }
 
 // markLatest sets a mark whose name ends with a time, and removes those with
-// earlier ones.
+// earlier ones that were written some hours before it.
 func (r *Repository) markLatest(ctx context.Context, env, prefix string, t time.Time) error {
+	const some = 3 * time.Hour
 	name := prefix + inMark(t)
 	if err := r.mark(ctx, env, name, nil); err != nil {
 		return err
 	}
-	return r.unmarkOlder(ctx, env, prefix, name)
+	key := r.keys.mark(env, name)
+	var earlier []envdb.Object
+	var written time.Time
+	for object, err := range r.store.List(ctx, r.keys.mark(env, prefix)) {
+		switch {
+		case err != nil:
+			return fmt.Errorf("mark %s of %s: %w", name, env, err)
+		case object.Key == key:
+			written = object.Modified
+		case object.Key < key:
+			earlier = append(earlier, object)
+		}
+	}
+	for _, object := range earlier {
+		if written.Sub(object.Modified) < some {
+			continue
+		}
+		if err := r.store.Delete(ctx, object.Key); err != nil {
+			return fmt.Errorf("mark %s of %s: %w", name, env, err)
+		}
+	}
+	return nil
 }
 
 var fingerprintForm = regexp.MustCompile(`^[0-9a-f]{16}$`)

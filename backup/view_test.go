@@ -92,7 +92,7 @@ func testViewShowsWhatIsMarked(t *testing.T, in mode) {
 	if want := []backup.PolicyMark{{Hash: hash, First: start, Last: start.Add(time.Hour)}}; !slices.Equal(view.Policies, want) {
 		t.Errorf("policies: %v", view.Policies)
 	}
-	if want := []backup.CalendarMark{{Job: job, Fingerprint: print, Since: start.Add(time.Hour)}}; !slices.Equal(view.Calendars, want) {
+	if want := []backup.CalendarMark{{Job: job, Fingerprint: print, Since: start}, {Job: job, Fingerprint: print, Since: start.Add(time.Hour)}}; !slices.Equal(view.Calendars, want) {
 		t.Errorf("calendars: %v", view.Calendars)
 	}
 	slices.SortFunc(view.Turns[job], time.Time.Compare)

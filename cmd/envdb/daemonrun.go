@@ -34,7 +34,10 @@ func (s *service) run(draining, cut context.Context) (err error) {
 		s.log.Info("metrics and health", "address", "http://"+at.String())
 	}
 	s.telling.use(context.WithoutCancel(cut), c)
-	defer s.telling.close()
+	defer func() {
+		s.telling.close()
+		s.lastWords(cut) // who was told meanwhile
+	}()
 	s.announce(cut)
 	defer s.leave(cut)
 	go s.kickOnHangup(draining)

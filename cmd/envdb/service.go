@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"log/slog"
 	"os"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -36,6 +37,7 @@ type service struct {
 	session *session
 	writes  *writes // into its store
 	content string  // hash of the file that was looked at last
+	inForce string  // digest of the one that is in force
 	refused error   // why that one cannot be used
 
 	self     ledger.Daemon // as it began; a new configuration does not change that
@@ -60,7 +62,7 @@ func newService(a *app) (*service, error) {
 	s.self = ledger.Daemon{Name: c.Daemon.Name, Listen: c.Daemon.Listen, Started: time.Now().UTC()}
 	s.log = console.NewDaemonLogger(a.stderr, string(c.Daemon.Log), a.level())
 	s.content = hashOf(c.Path)
-	s.watch = &daemon.Watch{Log: s.log, StaleAfter: s.staleAfter}
+	s.watch = &daemon.Watch{Log: s.log, StaleAfter: s.staleAfter, Agreed: s.agreed}
 	s.telling = &telling{log: s.log, metrics: s.metrics, watch: s.watch}
 	s.watch.Tell, s.watch.Ping = s.telling.tell, s.telling.ping
 	s.use(c)
@@ -80,7 +82,21 @@ func (s *service) use(c *config.Config) {
 	}})
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.session, s.writes, s.refused = next, w, nil
+	s.session, s.writes, s.refused, s.inForce = next, w, nil, digestOf(s.content)
+}
+
+// agreed reports whether all daemons that live go by the configuration in force,
+// as far as the store says.
+func (s *service) agreed(ctx context.Context) bool {
+	s.mu.Lock()
+	mine, l := s.inForce, s.session.ledger
+	s.mu.Unlock()
+	all, err := l.Daemons(ctx)
+	if err != nil {
+		return false
+	}
+	self := ledger.ThisMachine().Self // which may have left a record that it could not take back
+	return !slices.ContainsFunc(all, func(d ledger.Daemon) bool { return d.Life != "dead" && d.Process != self && d.Config != mine })
 }
 
 func (s *service) now() *session {
@@ -159,7 +175,7 @@ func reloading() string {
 // configuration, until it leaves. It is said in the store of that configuration.
 func (s *service) announce(ctx context.Context) {
 	self := s.self
-	self.Config = digestOf(s.content)
+	self.Config = s.inForce
 	s.presence = s.now().ledger.Announce(ctx, self)
 }
 

@@ -29,7 +29,8 @@ type telling struct {
 	// handed to one before it is stopped, it delivers or leaves to the next.
 	swap      sync.RWMutex
 	notifiers map[string]*notify.Notifier
-	stop      context.CancelFunc // of those
+	ended     map[string]chan struct{} // closed when they have
+	stop      context.CancelFunc       // of those
 	closed    bool
 	running   sync.WaitGroup
 
@@ -46,37 +47,36 @@ func (t *telling) use(ctx context.Context, c *config.Config) {
 	if t.stop != nil {
 		t.stop()
 	}
-	t.notifiers, t.stop = map[string]*notify.Notifier{}, stop
+	before, over := t.notifiers, t.ended
+	t.notifiers, t.ended, t.stop = map[string]*notify.Notifier{}, map[string]chan struct{}{}, stop
 	for _, route := range notifyRoutes(c) {
 		name := route.Name
-		n := notify.New(notify.Config{
+		n, ended := notify.New(notify.Config{
 			Routes: []notify.Route{route}, Project: c.Project, Sender: c.Daemon.Name, Log: t.log,
 			Done: func(e notify.Event) { t.done(e, name) },
-		})
-		t.notifiers[name] = n
+		}), make(chan struct{})
+		was, wasOver := before[name], over[name]
+		delete(before, name)
+		t.notifiers[name], t.ended[name] = n, ended
 		t.running.Go(func() {
+			defer close(ended)
+			if was != nil { // what it leaves comes first: the alarm before its end
+				<-wasOver
+				n.Inherit(was)
+			}
 			n.Run(ctx)
-			t.bequeath(name, n)
+		})
+	}
+	for name, was := range before {
+		t.running.Go(func() {
+			<-over[name]
+			notify.New(notify.Config{Log: t.log}).Inherit(was) // nobody is to be told any more
 		})
 	}
 }
 
-// bequeath hands what a notifier did not deliver to the one that has its name
-// now. At the end of the daemon there is none: then another daemon tells it, or
-// this one after a restart.
-func (t *telling) bequeath(name string, was *notify.Notifier) {
-	t.swap.RLock()
-	defer t.swap.RUnlock()
-	switch heir := t.notifiers[name]; {
-	case t.closed:
-	case heir == nil:
-		notify.New(notify.Config{Log: t.log}).Inherit(was) // nobody is to be told any more
-	default:
-		heir.Inherit(was)
-	}
-}
-
-// close delivers what waits, for a little while.
+// close delivers what waits, for a little while. What is not delivered then, or
+// comes later, another daemon tells, or this one after a restart.
 func (t *telling) close() {
 	t.swap.Lock()
 	t.closed = true
@@ -94,6 +94,9 @@ func (t *telling) tell(events ...notify.Event) {
 	}
 	t.swap.RLock()
 	defer t.swap.RUnlock()
+	if t.closed {
+		return
+	}
 	for _, e := range events {
 		t.tellOne(e)
 	}

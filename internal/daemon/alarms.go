@@ -6,6 +6,7 @@ import (
 	"maps"
 	"slices"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/envdb/envdb"
@@ -113,7 +114,7 @@ func (w *Watch) whatAllKnow(ctx context.Context) (t *notify.Tracker, cond envdb.
 }
 
 func (w *Watch) pass(ctx context.Context, seen []notify.Observation, told []notify.Event, got []delivery) error {
-	gone, dropped := w.gone()
+	gone := w.gone(ctx)
 	for {
 		t, cond, news, err := w.whatAllKnow(ctx)
 		if err != nil {
@@ -146,7 +147,6 @@ func (w *Watch) pass(ctx context.Context, seen []notify.Observation, told []noti
 		w.mu.Lock()
 		w.tracker, w.alone = t, false
 		w.agreed = now.Add(1) // what is of that very moment all know
-		maps.DeleteFunc(w.dropped, func(subject string, _ bool) bool { return dropped[subject] })
 		w.mu.Unlock()
 		w.tell(events)
 		w.forget(told)
@@ -155,14 +155,15 @@ func (w *Watch) pass(ctx context.Context, seen []notify.Observation, told []noti
 }
 
 // gone returns what says whether a subject is nobody's any more, which was last
-// seen that long ago, and the subjects that have just been dropped.
-func (w *Watch) gone() (gone func(subject string, ago time.Duration) bool, dropped map[string]bool) {
+// seen that long ago: no daemon's that lives, or none's that has seen it for long.
+func (w *Watch) gone(ctx context.Context) func(subject string, ago time.Duration) bool {
 	w.mu.Lock()
-	defer w.mu.Unlock()
-	scope, dropped := w.scope, maps.Clone(w.dropped)
+	scope := w.scope
+	w.mu.Unlock()
+	agreed := sync.OnceValue(func() bool { return w.Agreed == nil || w.Agreed(ctx) })
 	return func(subject string, ago time.Duration) bool {
-		return dropped[subject] || scope != nil && !scope.subjects[subject] && ago >= unwatched
-	}, dropped
+		return scope != nil && !scope.subjects[subject] && (ago >= unwatched || agreed())
+	}
 }
 
 // observe takes in what was seen, and how old the newest restore points are.
@@ -176,7 +177,7 @@ func (w *Watch) observe(t *notify.Tracker, seen []notify.Observation, now time.T
 	for _, r := range w.ladders {
 		ladders = append(ladders, r)
 	}
-	drills, first := w.drills, maps.Clone(w.since)
+	drills, first, blind := w.drills, maps.Clone(w.since), maps.Clone(w.blind)
 	w.mu.Unlock()
 	slices.SortFunc(ladders, func(a, b *manager.Rungs) int { return strings.Compare(a.Environment, b.Environment) })
 	for _, r := range ladders {
@@ -188,6 +189,11 @@ func (w *Watch) observe(t *notify.Tracker, seen []notify.Observation, now time.T
 	}
 	for _, d := range drills {
 		events = append(events, observeDrill(t, d, now)...)
+	}
+	for _, task := range slices.Sorted(maps.Keys(blind)) {
+		if !blind[task] { // which another daemon may still be, whose news is fresh then
+			events = append(events, t.Quiet(now, lookSubject(task), lookPatient.For)...)
+		}
 	}
 	return append(events, t.Tick(now)...)
 }

@@ -27,8 +27,7 @@ type Health struct {
 }
 
 const (
-	// aliveFor is how long ago the last look may have ended, or the last pass
-	// where there is nothing to look at.
+	// aliveFor is how long ago the loop may have shown that it lives.
 	aliveFor = 5 * time.Minute
 	// readyPatience is how long the store may take to answer.
 	readyPatience = 5 * time.Second
@@ -47,11 +46,7 @@ func (h *Health) Handler() http.Handler {
 // alive returns an error if the loop is stuck.
 func (h *Health) alive() error {
 	s := h.Loop.Status()
-	last := s.Passed
-	if s.Looked.After(last) {
-		last = s.Looked
-	}
-	if ago := time.Since(last); !last.IsZero() && ago > aliveFor {
+	if ago := time.Since(s.Lives); !s.Lives.IsZero() && ago > aliveFor {
 		return fmt.Errorf("the loop last looked %s ago", ago.Round(time.Second))
 	}
 	return nil

@@ -80,8 +80,7 @@ type Loop struct {
 	tracks  []*track
 	runs    int // at once
 	timeout time.Duration
-	looked  time.Time // when the last look ended
-	shown   time.Time // that the loop lives
+	shown   time.Time // when the loop last showed that it lives
 	passed  time.Time // when the last pass ended
 	lasted  time.Duration
 	done    sync.WaitGroup // of the flights
@@ -230,7 +229,6 @@ func (l *Loop) look(loop context.Context, t *track) {
 	l.alive() // a pass over a store that hangs is long
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	l.looked = time.Now()
 	t.looked(look, err)
 	if err != nil && t.lookFailures == 1 {
 		l.config.Log.Warn("could not look what is due", "task", t.name, "reason", err)
@@ -334,7 +332,7 @@ func (l *Loop) pause(now time.Time) time.Duration {
 
 // drain waits for what runs.
 func (l *Loop) drain(cut context.Context) error {
-	l.config.Alive()
+	l.alive()
 	ended := make(chan struct{})
 	go func() {
 		defer close(ended)
@@ -349,7 +347,7 @@ func (l *Loop) drain(cut context.Context) error {
 		case <-ended:
 			return nil
 		case <-beat.C:
-			l.config.Alive()
+			l.alive()
 		case <-cutting:
 			cutting = nil
 			timer := time.NewTimer(cutPatience)
@@ -373,11 +371,12 @@ func (l *Loop) leftBehind() error {
 
 // Status is what the loop does now.
 type Status struct {
-	// Passed is when the last pass ended, and Lasted how long it took. Looked is
-	// when the last look did: a pass over a store that hangs takes a while.
+	// Passed is when the last pass ended, and Lasted how long it took. Lives is when
+	// the loop last showed that it lives: a pass over a store that hangs takes a
+	// while, and so does a drain.
 	Passed  time.Time     `json:"passed"`
 	Lasted  time.Duration `json:"lasted_ns"`
-	Looked  time.Time     `json:"looked"`
+	Lives   time.Time     `json:"lives"`
 	Tasks   int           `json:"tasks"`
 	Running []Running     `json:"running"`
 	// Waiting are tasks that are due and have not begun.
@@ -407,7 +406,7 @@ type Waiting struct {
 func (l *Loop) Status() Status {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	s := Status{Passed: l.passed, Lasted: l.lasted, Looked: l.looked, Tasks: len(l.tracks)}
+	s := Status{Passed: l.passed, Lasted: l.lasted, Lives: l.shown, Tasks: len(l.tracks)}
 	now := time.Now()
 	for _, t := range l.tracks {
 		switch {

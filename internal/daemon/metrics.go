@@ -241,7 +241,7 @@ func (m *Metrics) SeeLeases(leases, daemons map[string]int) {
 func (m *Metrics) SeeDrills(states []manager.DrillState) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	m.rehearse = states
+	m.rehearse = m.scope.drillsOf(states)
 }
 
 // SeeReload takes in whether a configuration that changed could be used.
@@ -325,9 +325,9 @@ func (m *Metrics) Keep(s *Scope) {
 	maps.DeleteFunc(m.data, func(env string, _ time.Time) bool { return !s.environments[env] })
 	// One that has no ladder any more is not looked at, and would stand still.
 	maps.DeleteFunc(m.ladders, func(env string, _ *manager.Rungs) bool { return !s.tasks[ladderPrefix+env] })
-	m.rehearse = slices.DeleteFunc(slices.Clone(m.rehearse), func(d manager.DrillState) bool { return !s.drills[d.Name] })
-	clear(m.due)
-	clear(m.turns)
+	m.rehearse = s.drillsOf(m.rehearse)
+	maps.DeleteFunc(m.due, func(task string, _ time.Time) bool { return !s.tasks[task] })
+	maps.DeleteFunc(m.turns, func(task string, _ time.Time) bool { return !s.tasks[task] })
 }
 
 // partial is a family of series.
@@ -390,6 +390,14 @@ func (s state) Describe(ch chan<- *prometheus.Desc) {
 func (s state) Collect(ch chan<- prometheus.Metric) {
 	m := s.m
 	m.mu.Lock()
+	loopInfo := m.loopInfo
+	m.mu.Unlock()
+	var loop *Status
+	if loopInfo != nil { // which takes the loop's lock, under which it calls Began
+		status := loopInfo()
+		loop = &status
+	}
+	m.mu.Lock()
 	defer m.mu.Unlock()
 	now := m.now()
 	value := func(d *prometheus.Desc, v float64, labels ...string) {
@@ -418,10 +426,9 @@ func (s state) Collect(ch chan<- prometheus.Metric) {
 	for life, n := range m.daemons {
 		value(descDaemons, float64(n), life)
 	}
-	if m.loopInfo == nil {
+	if loop == nil {
 		return
 	}
-	loop := m.loopInfo()
 	value(descPass, float64(loop.Passed.UnixMilli())/1000)
 	value(descLasted, loop.Lasted.Seconds())
 	value(descTasks, float64(loop.Tasks))

@@ -1,6 +1,11 @@
 package daemon
 
-import "github.com/envdb/envdb"
+import (
+	"slices"
+
+	"github.com/envdb/envdb"
+	"github.com/envdb/envdb/internal/manager"
+)
 
 // Scope is what a configuration speaks of. What metrics and alarms know of
 // anything else is of a configuration that was in force before.
@@ -21,6 +26,14 @@ func NewScope(tasks []Task, environments, drills, channels []string) *Scope {
 		s.subjects[string(envdb.OpDrill)+"/"+d] = true
 	}
 	return s
+}
+
+// drillsOf returns those that are in scope; nil has everything in scope.
+func (s *Scope) drillsOf(states []manager.DrillState) []manager.DrillState {
+	if s == nil {
+		return states
+	}
+	return slices.DeleteFunc(slices.Clone(states), func(d manager.DrillState) bool { return !s.drills[d.Name] })
 }
 
 func setOf(names []string) map[string]bool {

@@ -173,13 +173,16 @@ func TestStoreThatListsHalf(t *testing.T) {
 	})
 }
 
-// A daemon does not end the alarms of another one that has another configuration;
-// what nobody has looked after for a week ends.
+// A daemon does not end the alarms of another one that has another configuration,
+// however long ago that failed, until all agree.
 func TestAlarmOfAnotherConfiguration(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		shared, p := &board{}, newPerson(notify.KindFailing, notify.KindRecovered)
 		a, b := watchOf(shared, p), watchOf(shared, p)
+		agreed := false
+		a.Agreed = func(context.Context) bool { return agreed }
+		b.Agreed = a.Agreed
 		a.Keep(scopeOf(nil, "mirror/copy"))
 		b.Keep(scopeOf(nil, "seed/qa"))
 		passes := func(d time.Duration, all ...*daemon.Watch) {
@@ -195,21 +198,102 @@ func TestAlarmOfAnotherConfiguration(t *testing.T) {
 		}
 		want := []string{"failing mirror/copy"}
 		a.Ended("mirror/copy", daemon.Look{}, 0, errors.New("disk full"))
-		for range 9 {
+		for range 9 { // a job of the month
 			passes(24*time.Hour, a, b)
-			a.Ended("mirror/copy", daemon.Look{}, 0, errors.New("disk full"))
 			want = append(want, "reminder of failing mirror/copy")
 		}
 		passes(10*time.Minute, a, b)
 		p.check(t, want...)
-		passes(8*24*time.Hour, b) // a is gone, and its configuration with it
-		p.mu.Lock()
-		last := p.heard[len(p.heard)-1]
-		p.mu.Unlock()
-		if last != "recovered mirror/copy" {
-			t.Errorf("after a week of nobody's it is %q", last)
+		agreed = true // a is gone, and its configuration with it
+		passes(10*time.Minute, b)
+		p.check(t, append(want, "recovered mirror/copy")...)
+	})
+}
+
+// What of a drill was seen under a configuration that is no longer in force is no
+// news.
+func TestDrillsOfAnotherConfiguration(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		p, m := newPerson(), daemon.NewMetrics("test")
+		w := watchOf(&board{}, p)
+		w.Keep(scopeOf([]string{"qa"}, "seed/qa"))
+		m.Keep(scopeOf([]string{"qa"}, "seed/qa"))
+		states := []manager.DrillState{{Name: "weekly", LastRun: time.Now(), ProvenSince: time.Now(), StaleAfter: 24 * time.Hour}}
+		w.SeeDrills(states)
+		m.SeeDrills(states)
+		for range 24 * 3 {
+			if err := w.Pass(t.Context()); err != nil {
+				t.Fatal(err)
+			}
+			time.Sleep(time.Hour)
+		}
+		p.check(t)
+		if found := seriesOf(t, m, "weekly"); len(found) > 0 {
+			t.Errorf("%q speak of it", found)
 		}
 	})
+}
+
+// The alarm of looks that fail ends, whoever raised it: a daemon that is gone, or
+// this one before a restart after which the store could not be read.
+func TestLooksAreWellAgain(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		shared, p := &board{}, newPerson()
+		a, b := watchOf(shared, p), watchOf(shared, p)
+		for _, w := range []*daemon.Watch{a, b} {
+			w.Keep(scopeOf([]string{"prod"}, "ladder/prod"))
+		}
+		pass := func(minutes int, look func()) {
+			for range minutes {
+				look()
+				for _, w := range []*daemon.Watch{a, b} {
+					_ = w.Pass(t.Context()) // the store may be down
+				}
+				time.Sleep(time.Minute)
+			}
+		}
+		broken := errors.New("the format of a newer envdb")
+		pass(60, func() {
+			a.Looked("ladder/prod", daemon.Look{}, broken)
+			b.Looked("ladder/prod", daemon.Look{}, nil)
+		})
+		p.check(t, "failing looking at backup/prod") // for one of them
+		shared.setFault(gone)
+		a = watchOf(shared, p)
+		a.Keep(scopeOf([]string{"prod"}, "ladder/prod"))
+		pass(2, func() { a.Looked("ladder/prod", daemon.Look{}, nil) })
+		shared.setFault(nil)
+		pass(60, func() {
+			a.Looked("ladder/prod", daemon.Look{}, nil)
+			b.Looked("ladder/prod", daemon.Look{}, nil)
+		})
+		p.check(t, "failing looking at backup/prod", "recovered looking at backup/prod")
+	})
+}
+
+// Metrics ask for the loop's status under no lock of theirs: the loop calls them
+// under its own.
+func TestMetricsWhileTheLoopBegins(t *testing.T) {
+	t.Parallel()
+	m := daemon.NewMetrics("test")
+	m.Watch(func() daemon.Status {
+		began := make(chan struct{})
+		go func() {
+			defer close(began)
+			m.Began("ladder/prod", daemon.Look{}) // by the loop, whose lock the status waits for
+		}()
+		select {
+		case <-began:
+		case <-time.After(10 * time.Second):
+			t.Error("the loop cannot begin anything while metrics are gathered")
+		}
+		return daemon.Status{}
+	})
+	if _, err := m.Registry().Gather(); err != nil {
+		t.Error(err)
+	}
 }
 
 // While one channel does not answer, no other daemon tells an event again on

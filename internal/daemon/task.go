@@ -67,7 +67,8 @@ func overlap(a, b []string) bool {
 type Observer interface {
 	// Looked is called after every look.
 	Looked(task string, look Look, err error)
-	// Began and Ended are called for everything that is done.
+	// Began and Ended are called for everything that is done. Began is called under
+	// the loop's lock, and must not ask for its Status.
 	Began(task string, look Look)
 	Ended(task string, look Look, took time.Duration, err error)
 }

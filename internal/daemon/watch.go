@@ -30,6 +30,10 @@ type Watch struct {
 	// Tell tells people, and Ping tells services; neither waits.
 	Tell func(...notify.Event)
 	Ping func(notify.Ping)
+	// Agreed reports whether all daemons that live go by this one's configuration;
+	// nil is that they do. While they do not, what one knows nothing about may be
+	// another one's.
+	Agreed func(context.Context) bool
 	// StaleAfter is how old the newest restore point of an environment may be; 0
 	// leaves it to the ladder.
 	StaleAfter func(env string) time.Duration
@@ -46,9 +50,6 @@ type Watch struct {
 	scope   *Scope // nil for all
 	// blind says of tasks that were looked at whether the last look failed.
 	blind map[string]bool
-	// dropped are subjects that a configuration before spoke of, and this one does
-	// not: the store is not yet told.
-	dropped map[string]bool
 	// tracker is what was last known; nobody changes what it points to. Alone says
 	// that it is this daemon's own since it last agreed with the store.
 	tracker *notify.Tracker
@@ -61,9 +62,9 @@ type Watch struct {
 const (
 	sharedAlarms = "notifications"
 	subjectStore = "store"
-	// unwatched is how long an alarm goes on that this daemon knows nothing about:
-	// another one may, by its own configuration.
-	unwatched = envdb.Week
+	// unwatched is how long an alarm goes on that this daemon knows nothing about,
+	// while another one may, by its own configuration.
+	unwatched = 40 * envdb.Day
 	// orphaned is how old an event is that nobody has told, because the daemon
 	// that was to tell it died.
 	orphaned = 10 * time.Minute
@@ -100,28 +101,19 @@ func (w *Watch) environmentOf(task string) string {
 func (w *Watch) Keep(s *Scope) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	if w.dropped == nil {
-		w.dropped = map[string]bool{}
-	}
-	if w.scope != nil {
-		for subject := range w.scope.subjects {
-			w.dropped[subject] = true
-		}
-	}
-	maps.DeleteFunc(w.dropped, func(subject string, _ bool) bool { return s.subjects[subject] })
 	w.scope = s
 	maps.DeleteFunc(w.blind, func(task string, _ bool) bool { return !s.tasks[task] })
 	w.seen = slices.DeleteFunc(w.seen, func(o notify.Observation) bool { return !s.subjects[o.Subject] })
 	maps.DeleteFunc(w.ladders, func(env string, _ *manager.Rungs) bool { return !s.tasks[ladderPrefix+env] })
 	maps.DeleteFunc(w.since, func(env string, _ time.Time) bool { return !s.tasks[ladderPrefix+env] })
-	w.drills = slices.DeleteFunc(slices.Clone(w.drills), func(d manager.DrillState) bool { return !s.drills[d.Name] })
+	w.drills = s.drillsOf(w.drills)
 }
 
 // SeeDrills takes in how the drills of the configuration stand.
 func (w *Watch) SeeDrills(states []manager.DrillState) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	w.drills = states
+	w.drills = w.scope.drillsOf(states)
 }
 
 // isChore reports whether a task is housekeeping, which may fail for a while.

@@ -245,7 +245,7 @@ func (l *Lease) lost(s *leaseState) error {
 
 // Release gives the environment back and stops the beats. It is idempotent, and
 // works under a context that has ended. If the store cannot be written, the
-// lease ends by itself after a TTL; this process takes it for free at once.
+// lease ends by itself after a TTL; this Ledger takes it for free at once.
 func (l *Lease) Release(ctx context.Context) error {
 	l.releasing.Lock()
 	defer l.releasing.Unlock()

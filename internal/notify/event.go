@@ -81,7 +81,8 @@ type Event struct {
 	Sender  string `json:"sender,omitempty"`
 	Dropped int    `json:"dropped,omitempty"`
 
-	// Had are the channels which have it already, while others do not.
+	// Had are the channels which have it already, or have given it up, while others
+	// have not.
 	Had []string `json:"had,omitempty"`
 }
 

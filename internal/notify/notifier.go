@@ -3,6 +3,7 @@ package notify
 import (
 	"context"
 	"log/slog"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -122,8 +123,8 @@ func (n *Notifier) Run(ctx context.Context) {
 }
 
 // Inherit takes over what another notifier had not delivered when its Run
-// returned. What is for a channel that there is no more, or that does not want it
-// any more, is given up.
+// returned, before what it was given itself. What is for a channel that there is
+// no more, or that does not want it any more, is given up.
 func (n *Notifier) Inherit(other *Notifier) {
 	for _, was := range other.senders {
 		was.mu.Lock()
@@ -131,12 +132,12 @@ func (n *Notifier) Inherit(other *Notifier) {
 		was.left = nil
 		was.mu.Unlock()
 		heir := n.sender(was.route.Name)
-		for _, i := range left {
+		for _, i := range slices.Backward(left) {
 			if heir == nil || !heir.route.wants(i) {
 				i.gone()
 				continue
 			}
-			heir.push(i)
+			heir.drop(heir.queue.putBack(i))
 		}
 	}
 }

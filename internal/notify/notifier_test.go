@@ -568,11 +568,12 @@ func TestInherit(t *testing.T) {
 			t.Fatalf("nothing was delivered, and %v are done", done)
 		}
 		chat, mail := &ear{}, &ear{}
-		running(t, notify.Config{Routes: []notify.Route{{Name: "chat", Channel: chat, Kinds: everything}, {Name: "mail", Channel: mail, Kinds: []notify.Kind{notify.KindDigest}}}}, func(n *notify.Notifier) {
-			n.Inherit(was)
-			n.Inherit(was) // there is nothing left
-		})
-		if got := strings.Join(chat.subjects(), " "); got != "a b" {
+		heir := notify.New(notify.Config{Routes: []notify.Route{{Name: "chat", Channel: chat, Kinds: everything}, {Name: "mail", Channel: mail, Kinds: []notify.Kind{notify.KindDigest}}}})
+		heir.Notify(about("c"))
+		heir.Inherit(was)
+		heir.Inherit(was) // there is nothing left
+		heir.Run(ctx)
+		if got := strings.Join(chat.subjects(), " "); got != "a b c" {
 			t.Errorf("the heir told %q", got)
 		}
 		if got := mail.subjects(); len(got) != 0 {

@@ -141,6 +141,17 @@ func (t *Tracker) Unproven(now time.Time, subject, environment string, since tim
 	return t.observe(now, KindStale, o, t.failing(subject))
 }
 
+// Quiet takes in that a subject is well as far as one can see, and returns what
+// people are to be told. It counts if nobody has seen it fail for so long: who
+// sees it well may not see what another one does.
+func (t *Tracker) Quiet(now time.Time, subject string, d time.Duration) []Event {
+	s := t.state.Spells[spellKey(KindFailing, subject)]
+	if s == nil || !s.OKSince.IsZero() || now.Sub(s.Seen) < d {
+		return nil
+	}
+	return t.Observe(now, Observation{Subject: subject, Environment: s.Environment, OK: true, At: now})
+}
+
 // Objective takes in whether a subject met its objective, such as how long a
 // restore may take, and returns what people are to be told.
 func (t *Tracker) Objective(now time.Time, o Observation) []Event {
