@@ -113,16 +113,31 @@ func (r *Repository) MarkGoodUntil(ctx context.Context, env string, id envdb.Bac
 	if err := r.markBackup(ctx, env, id, name, nil); err != nil {
 		return err
 	}
-	return r.unmarkOlder(ctx, env, prefix, name)
+	return r.unmarkOlder(ctx, env, prefix, name, 0)
 }
 
-// unmarkOlder removes the marks below prefix whose names sort before name.
-func (r *Repository) unmarkOlder(ctx context.Context, env, prefix, name string) error {
+// unmarkOlder removes the marks below prefix whose names sort before name. With a
+// grace those stay that were written, by the store's clock, less than that before
+// it.
+func (r *Repository) unmarkOlder(ctx context.Context, env, prefix, name string, grace time.Duration) error {
+	key := r.keys.mark(env, name)
+	var older []envdb.Object
+	var written time.Time
 	for object, err := range r.store.List(ctx, r.keys.mark(env, prefix)) {
-		if err == nil && object.Key < r.keys.mark(env, name) {
-			err = r.store.Delete(ctx, object.Key)
+		switch {
+		case err != nil:
+			return fmt.Errorf("mark %s of %s: %w", name, env, err)
+		case object.Key == key:
+			written = object.Modified
+		case object.Key < key:
+			older = append(older, object)
 		}
-		if err != nil {
+	}
+	for _, object := range older {
+		if grace > 0 && written.Sub(object.Modified) < grace {
+			continue
+		}
+		if err := r.store.Delete(ctx, object.Key); err != nil {
 			return fmt.Errorf("mark %s of %s: %w", name, env, err)
 		}
 	}

@@ -146,33 +146,11 @@ func (r *Repository) MarkTurn(ctx context.Context, env, job string, nominal time
 // markLatest sets a mark whose name ends with a time, and removes those with
 // earlier ones that were written some hours before it.
 func (r *Repository) markLatest(ctx context.Context, env, prefix string, t time.Time) error {
-	const some = 3 * time.Hour
 	name := prefix + inMark(t)
 	if err := r.mark(ctx, env, name, nil); err != nil {
 		return err
 	}
-	key := r.keys.mark(env, name)
-	var earlier []envdb.Object
-	var written time.Time
-	for object, err := range r.store.List(ctx, r.keys.mark(env, prefix)) {
-		switch {
-		case err != nil:
-			return fmt.Errorf("mark %s of %s: %w", name, env, err)
-		case object.Key == key:
-			written = object.Modified
-		case object.Key < key:
-			earlier = append(earlier, object)
-		}
-	}
-	for _, object := range earlier {
-		if written.Sub(object.Modified) < some {
-			continue
-		}
-		if err := r.store.Delete(ctx, object.Key); err != nil {
-			return fmt.Errorf("mark %s of %s: %w", name, env, err)
-		}
-	}
-	return nil
+	return r.unmarkOlder(ctx, env, prefix, name, 3*time.Hour)
 }
 
 var fingerprintForm = regexp.MustCompile(`^[0-9a-f]{16}$`)
