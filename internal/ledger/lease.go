@@ -112,7 +112,7 @@ func (l *Ledger) askToYield(ctx context.Context, env string, h Holder, rivals []
 		}
 		return nil
 	})
-	if err != nil && !errors.Is(err, errNothingToChange) {
+	if err != nil {
 		l.config.Log.WarnContext(ctx, "could not ask the holder of the lease to give way", "env", env, "reason", err)
 	}
 }
@@ -181,20 +181,14 @@ func (l *Ledger) abandon(ctx context.Context, env string, h Holder) {
 	}
 }
 
-var errNothingToChange = errors.New("nothing to change")
-
 func (l *Ledger) removeHolder(ctx context.Context, env, id string) error {
-	err := l.changeLease(ctx, env, func(s *leaseState) error {
+	return l.changeLease(ctx, env, func(s *leaseState) error {
 		if s.find(id) == nil {
 			return errNothingToChange
 		}
 		s.without(id)
 		return nil
 	})
-	if errors.Is(err, errNothingToChange) {
-		return nil
-	}
-	return err
 }
 
 func (l *Ledger) newLease(ctx context.Context, env string, h Holder, gone []Holder, written time.Time) *Lease {

@@ -104,15 +104,22 @@ func (l *Ledger) writeLease(ctx context.Context, state *leaseState, cond envdb.C
 	return err
 }
 
-// changeLease applies change until no one else's write came in between. A
-// change that returns an error ends it.
+// errNothingToChange is what a change of a lease returns that leaves it as it is.
+var errNothingToChange = errors.New("nothing to change")
+
+// changeLease applies change until no one else's write came in between. A change
+// that returns an error ends it; that there is nothing to change is none.
 func (l *Ledger) changeLease(ctx context.Context, env string, change func(*leaseState) error) error {
 	for {
 		state, cond, err := l.readLease(ctx, env)
 		if err != nil {
 			return err
 		}
-		if err := change(state); err != nil {
+		err = change(state)
+		if errors.Is(err, errNothingToChange) {
+			return nil
+		}
+		if err != nil {
 			return err
 		}
 		err = l.writeLease(ctx, state, cond)

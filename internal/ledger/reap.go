@@ -169,7 +169,7 @@ func (l *Ledger) markDead(ctx context.Context, h Holder) (bool, error) {
 }
 
 func (l *Ledger) removeDeadReader(ctx context.Context, env, id string) error {
-	err := l.changeLease(ctx, env, func(s *leaseState) error {
+	return l.changeLease(ctx, env, func(s *leaseState) error {
 		if s.Writer != nil && s.Writer.ID == id && !isJob(env) {
 			return errNothingToChange
 		}
@@ -179,10 +179,6 @@ func (l *Ledger) removeDeadReader(ctx context.Context, env, id string) error {
 		s.without(id)
 		return nil
 	})
-	if errors.Is(err, errNothingToChange) {
-		return nil
-	}
-	return err
 }
 
 // JobLease is the name of the lease under which one of several daemons does a
