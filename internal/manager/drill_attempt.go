@@ -7,6 +7,8 @@ import (
 	"sync"
 	"time"
 
+	"github.com/jackc/pgx/v5"
+
 	"github.com/envdb/envdb"
 	"github.com/envdb/envdb/backup"
 	"github.com/envdb/envdb/internal/config"
@@ -174,20 +176,30 @@ func (d *rehearsal) fillAndCheck(ctx context.Context, v *restored) error {
 		}
 	}
 	d.phase("check", true)
-	conn, err := lookInto(ctx, d.x, v.dark)
+	conn, err := d.lookInto(ctx, v)
 	if err != nil {
 		return err
 	}
 	defer conn.Close(context.WithoutCancel(ctx))
-	var server string
-	if err := conn.QueryRow(ctx, "SELECT pg_catalog.current_setting('server_version')").Scan(&server); err != nil {
-		return postgres.Explain(err, "read the server's version")
-	}
-	d.report.Target = "PostgreSQL " + server
 	if err := d.check(ctx, v, conn); err != nil || d.Scenario != drill.Schema {
 		return err
 	}
 	return d.rehearseSchema(ctx, v, conn)
+}
+
+// lookInto connects to what was restored, and notes what it runs on.
+func (d *rehearsal) lookInto(ctx context.Context, v *restored) (*pgx.Conn, error) {
+	conn, err := lookInto(ctx, d.x, v.dark)
+	if err != nil {
+		return nil, err
+	}
+	var server string
+	if err := conn.QueryRow(ctx, "SELECT pg_catalog.current_setting('server_version')").Scan(&server); err != nil {
+		_ = conn.Close(context.WithoutCancel(ctx))
+		return nil, postgres.Explain(err, "read the server's version")
+	}
+	d.report.Target = "PostgreSQL " + server
+	return conn, nil
 }
 
 // makeLive promotes what was restored, and proves what a scenario's damage was

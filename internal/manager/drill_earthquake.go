@@ -67,16 +67,12 @@ func (d *rehearsal) attemptEarthquake(ctx context.Context, catalogue *logical.Ca
 		d.report.Rows, d.report.Bytes = d.report.Rows+t.Rows, d.report.Bytes+t.Bytes
 	}
 	d.phase("check", true)
-	conn, err := lookInto(ctx, d.x, v.dark)
+	conn, err := d.lookInto(ctx, v)
 	if err != nil {
 		return err
 	}
 	defer conn.Close(context.WithoutCancel(ctx))
-	var server string
-	if err := conn.QueryRow(ctx, "SELECT pg_catalog.current_setting('server_version')").Scan(&server); err != nil {
-		return postgres.Explain(err, "read the server's version")
-	}
-	d.report.Target = "PostgreSQL " + server + ", an empty cluster"
+	d.report.Target += ", an empty cluster"
 	if err := d.checkRoles(ctx, v); err != nil {
 		return err
 	}
