@@ -43,25 +43,17 @@ func newUnpinCommand(a *app) *cobra.Command {
 	}
 }
 
-func (a *app) runPin(ctx context.Context, text string, act func(context.Context, *manager.Manager, envdb.Ref) (*manager.BackupLine, error)) error {
-	ref, err := envdb.ParseRef(text, time.Now(), time.Local)
+func (a *app) runPin(ctx context.Context, what string, act func(context.Context, *manager.Manager, envdb.Ref) (*manager.BackupLine, error)) error {
+	ref, err := envdb.ParseRef(what, time.Now(), time.Local)
 	if err != nil {
 		return err
 	}
-	s, err := a.open(ctx)
-	if err != nil {
-		return err
-	}
-	defer s.close()
-	line, err := act(ctx, s.manager, ref)
-	if err != nil {
-		return err
-	}
-	return print(a, line, func(w io.Writer, l *manager.BackupLine) {
+	text := func(w io.Writer, l *manager.BackupLine) {
 		state := "is not pinned"
 		if l.Pinned {
 			state = "is pinned"
 		}
 		fmt.Fprintf(w, "backup %s of %s %s\n", l.ID, l.Environment, state)
-	})
+	}
+	return look(ctx, a, text, func(ctx context.Context, m *manager.Manager) (*manager.BackupLine, error) { return act(ctx, m, ref) })
 }
